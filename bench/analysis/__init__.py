@@ -1,0 +1,1 @@
+"""Numbers from numbers: pure functions of what was measured."""

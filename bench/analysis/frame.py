@@ -1,0 +1,76 @@
+"""A run folder as three DataFrames; `bench.analysis.columns` says what each column means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
+from bench.analysis.rows import Row, TrialRows
+from bench.store import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bench.records import Cell, Run, RunData
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """What was measured in a run.
+
+    Attributes:
+        run: What was asked for.
+        trials: A row for each trial, in the order in which they were planned.
+        epochs: A row for each finished epoch of each trial.
+        samples: A row for each moment at which a trial was sampled.
+    """
+
+    run: Run
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    samples: pd.DataFrame
+
+
+def load_report(folder: str | Path) -> Report:
+    """Read a run folder as DataFrames.
+
+    Args:
+        folder: A run folder, as `python -m bench run` writes it below `reports/`.
+
+    Raises:
+        StoreError: The folder is no run folder, or one of a newer version.
+    """
+    return frames(read_run(Path(folder)))
+
+
+def frames(data: RunData) -> Report:
+    """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
+    numbers: dict[Cell, int] = {}
+    trials = [TrialRows(numbers.setdefault(trial.trial.cell, len(numbers) + 1), trial) for trial in data.trials]
+    return Report(
+        run=data.run,
+        trials=typed(TRIALS, (rows.trial() for rows in trials)),
+        epochs=typed(EPOCHS, chain.from_iterable(rows.epochs() for rows in trials)),
+        samples=typed(SAMPLES, chain.from_iterable(rows.samples() for rows in trials)),
+    )
+
+
+def typed(columns: Mapping[str, Column], rows: Iterable[Row]) -> pd.DataFrame:
+    """Make a DataFrame with exactly these columns; None becomes `<NA>`."""
+    listed = list(rows)
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in listed], dtype=column.dtype) for name, column in columns.items()}
+    )
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A DataFrame's rows as plain Python values; `<NA>` becomes None."""
+    return [
+        {str(name): None if value is pd.NA else value for name, value in record.items()}
+        for record in frame.to_dict("records")
+    ]

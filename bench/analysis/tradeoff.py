@@ -1,0 +1,104 @@
+"""Small against large: how many times the time, for how many points of accuracy."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.frame import rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis.rows import Row
+
+AXES = ("precision", "jit", "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One model of a trade-off, over its seeds that ended ok.
+
+    Attributes:
+        model: Its name.
+        train_s: Median training time in seconds.
+        accuracy: Mean test accuracy, a share of 1.
+        accuracy_std: Sample standard deviation over seeds; None for one seed.
+        n: Seeds.
+    """
+
+    model: str
+    train_s: float
+    accuracy: float
+    accuracy_std: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOff:
+    """The quickest model on a device against a slower one.
+
+    Attributes:
+        device: The device's label.
+        setting: What else both have in common where the matrix varies it, such as `("batch_size", 128)`.
+        small: The model that trained in the least time.
+        large: A model that took longer.
+    """
+
+    device: str
+    setting: tuple[tuple[str, str | int], ...]
+    small: Side
+    large: Side
+
+    @property
+    def times(self) -> float:
+        """Training time of the large model over that of the small one."""
+        return self.large.train_s / self.small.train_s
+
+    @property
+    def points(self) -> float:
+        """Test accuracy that the large model has more, in percentage points; negative if it has less."""
+        return 100 * (self.large.accuracy - self.small.accuracy)
+
+
+def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
+    """Compare the quickest model with every slower one, on each device.
+
+    Precision, jit and batch size part the comparison only where a model was run with several of them; where each
+    model's recipe chose its own, models are compared as their recipes have them.
+
+    Args:
+        cells: What `bench.analysis.cells.cells` returns; cells without a trial that ended ok do not count.
+
+    Returns:
+        By device in the order of the cells, then by growing training time.
+    """
+    ok = [row for row in rows_of(cells) if row["n_ok"] and row["train_s"] and row["test_accuracy"] is not None]
+    axes = [axis for axis in AXES if _is_varied(axis, ok)]
+    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in sorted(ok, key=lambda row: row["cell"]):
+        groups[row["device"], *(row[axis] for axis in axes)].append(row)
+    found: list[TradeOff] = []
+    for (device, *values), group in groups.items():
+        small, *larger = sorted(group, key=lambda row: row["train_s"])
+        setting = tuple(zip(axes, values, strict=True))
+        found += [TradeOff(device=device, setting=setting, small=_side(small), large=_side(large)) for large in larger]
+    return tuple(found)
+
+
+def _is_varied(axis: str, rows: list[Row]) -> bool:
+    values: defaultdict[tuple[str, str], set[Any]] = defaultdict(set)
+    for row in rows:
+        values[row["device"], row["model"]].add(row[axis])
+    return any(len(several) > 1 for several in values.values())
+
+
+def _side(row: Row) -> Side:
+    return Side(
+        model=row["model"],
+        train_s=row["train_s"],
+        accuracy=row["test_accuracy"],
+        accuracy_std=row["test_accuracy_std"],
+        n=row["n_ok"],
+    )

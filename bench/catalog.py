@@ -1,0 +1,187 @@
+"""Model files: find them, check them without importing them, load one.
+
+`load` imports the file, and with it Keras: only a worker calls it. Everything else reads the source.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.errors import ModelError, UsageError
+from bench.recipe import Recipe
+from bench.records import ModelSpec
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# The built-in models are the sibling folder of this package, never a `models` that happens to be importable.
+BUILT_IN = Path(__file__).resolve().parent.parent / "models"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A model file as its source tells.
+
+    Attributes:
+        spec: Name, path and digest.
+        summary: The first line of its docstring.
+        description: The whole docstring.
+        recipe: Its RECIPE, if it has one.
+        problem: Why it cannot be used, or None; the rest may then be empty.
+    """
+
+    spec: ModelSpec
+    summary: str = ""
+    description: str = ""
+    recipe: Recipe | None = None
+    problem: str | None = None
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the built-in models, sorted."""
+    return tuple(sorted(path.stem for path in BUILT_IN.glob("*.py") if not path.stem.startswith("_")))
+
+
+def find(request: str) -> ModelFile:
+    """Find a model by the name of a built-in one or by the path of a file.
+
+    Args:
+        request: `mnist_cnn`, or anything that ends in `.py`.
+
+    Returns:
+        What the file's source tells. A file that is there and cannot be used has a `problem`: it costs its own rows,
+        not the run.
+
+    Raises:
+        UsageError: There is no such model or file.
+    """
+    if request.endswith(".py"):
+        path = Path(request).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(f"no model file {request!r}; a model is a name (`python -m bench models`) or a .py file")
+        return read(path)
+    if request not in names():
+        close = difflib.get_close_matches(request, names(), n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise UsageError(f"no model {request!r}{hint}; `python -m bench models` lists them")
+    return read(BUILT_IN / f"{request}.py")
+
+
+def locate(spec: ModelSpec) -> Path:
+    """Return where the file of a spec lies on this machine."""
+    return BUILT_IN.parent / spec.path  # an absolute path stays what it is
+
+
+def read(path: Path) -> ModelFile:
+    """Read a model file's source: docstring, recipe, and whether it defines `build`."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        return ModelFile(spec=_spec(path, b""), problem=f"{path} cannot be read: {error.strerror}")
+    spec = _spec(path, source)
+    try:
+        tree = ast.parse(source, filename=str(path))
+    except (SyntaxError, ValueError) as error:  # ValueError: a source with null bytes
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        return ModelFile(spec=spec, problem=f"{path} is not Python: {message}{line}")
+    description = (ast.get_docstring(tree) or "").strip()
+    summary = description.partition("\n")[0]
+    try:
+        recipe = _recipe(tree)
+    except ValueError as error:
+        return ModelFile(spec=spec, summary=summary, description=description, problem=f"{path}: {error}")
+    problem = None
+    if "build" not in _top_level_names(tree):
+        problem = f"{path} defines no build(input_shape, num_classes) -> keras.Model; every model file needs one"
+    return ModelFile(spec=spec, summary=summary, description=description, recipe=recipe, problem=problem)
+
+
+def load(spec: ModelSpec) -> ModuleType:
+    """Import a model file by its path.
+
+    The file's own folder is added at the end of the module search path, so that it may import its neighbours; the
+    digest covers the one file only.
+
+    Raises:
+        ModelError: The file has changed since it was asked for, cannot be used, or fails while it is imported.
+    """
+    path = locate(spec)
+    found = read(path)
+    if found.problem:
+        raise ModelError(found.problem)
+    if spec.sha256 != found.spec.sha256:
+        raise ModelError(
+            f"{path} has changed since this run was planned (SHA-256 {found.spec.sha256[:12]}…, not "
+            f"{spec.sha256[:12]}…); start a new run, or bring the old file back"
+        )
+    module_spec = importlib.util.spec_from_file_location(f"hourglass_model_{spec.name}", path)
+    if module_spec is None or module_spec.loader is None:
+        raise ModelError(f"{path} cannot be imported as a Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.path.append(str(path.parent))
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(f"{path} failed while it was imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _spec(path: Path, source: bytes) -> ModelSpec:
+    shown = path.relative_to(BUILT_IN.parent) if path.is_relative_to(BUILT_IN) else path
+    return ModelSpec(name=path.stem, path=shown.as_posix(), sha256=hashlib.sha256(source).hexdigest())
+
+
+def _top_level_names(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=targets):
+                found.update(target.id for target in targets if isinstance(target, ast.Name))
+            case ast.ImportFrom(names=aliases) | ast.Import(names=aliases):
+                found.update(alias.asname or alias.name for alias in aliases)
+            case _:
+                pass
+    return found
+
+
+def _recipe(tree: ast.Module) -> Recipe | None:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="RECIPE")], value=value):
+                return _literal_recipe(value)
+            case ast.AnnAssign(target=ast.Name(id="RECIPE"), value=ast.expr() as value):
+                return _literal_recipe(value)
+            case _:
+                pass
+    return None
+
+
+def _literal_recipe(value: ast.expr) -> Recipe:
+    expected = "RECIPE must be Recipe(name=value, …) with literal values, so that it can be read without an import"
+    match value:
+        case ast.Call(func=ast.Name(id="Recipe") | ast.Attribute(attr="Recipe"), args=[], keywords=keywords):
+            pass
+        case _:
+            raise ValueError(f"{expected}; received {ast.unparse(value)}")
+    options: dict[str, Any] = {}
+    for keyword in keywords:
+        try:
+            options[keyword.arg or "**"] = ast.literal_eval(keyword.value)
+        except ValueError:
+            raise ValueError(f"{expected}; received {ast.unparse(keyword)}") from None
+    try:
+        return msgspec.convert(options, Recipe)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"RECIPE is not a recipe: {error}") from None

@@ -1,0 +1,123 @@
+"""`run`: train and time models on devices."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import UsageError
+
+EXIT_UNFINISHED = 1
+EXIT_INTERRUPTED = 130
+
+Text = str | None
+Words = list[str] | None
+Number = int | None
+
+
+def run(
+    *,
+    preset: Annotated[Text, typer.Option(help="quick (minutes, embedded data) or report (the founding one).")] = None,
+    model: Annotated[Words, typer.Option(help="A model's name, or a .py file of yours; comma list.")] = None,
+    device: Annotated[Words, typer.Option(help="cpu, cpu:N, gpu, gpu:0, gpu:0+1 (together), all; comma list.")] = None,
+    dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/ with a folder a class.")] = None,
+    epochs: Annotated[Number, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None,
+    precision: Annotated[Words, typer.Option(help="float32, mixed_bfloat16, mixed_float16; comma list.")] = None,
+    jit: Annotated[Words, typer.Option(help="XLA, off or on; comma list.")] = None,
+    steps_per_execution: Annotated[Number, typer.Option(help="Steps that one call of TensorFlow makes.")] = None,
+    recipe: Annotated[Text, typer.Option(help="model: its own RECIPE, if it has one; common: the preset's.")] = None,
+    repeats: Annotated[Number, typer.Option(help="Trials a cell, each with a seed of its own.")] = None,
+    seed: Annotated[Number, typer.Option(help="The first seed.")] = None,
+    limit_train: Annotated[Number, typer.Option(help="Use so many training images.")] = None,
+    limit_test: Annotated[Number, typer.Option(help="Use so many test images.")] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None,
+    timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None,
+    order: Annotated[Text, typer.Option(help="interleaved (A B B A), grouped or random.")] = None,
+    sample_interval: Annotated[Text, typer.Option(help="Time between two samples of memory, CPU and GPU.")] = None,
+    data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
+    out: Annotated[Text, typer.Option(help="The folder below which runs are written.")] = None,
+    name: Annotated[Text, typer.Option(help="Names the run's folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder; takes no other flag.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A bench.toml with these names; flags win.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the matrix and what each trial needs.")] = False,
+) -> None:
+    """Train and time models on devices, write a run folder, print the trade-off.
+
+    Without flags: a small and a large model on one core and on all, on embedded data, in about three minutes.
+    """
+    flags: dict[str, Any] = {
+        "preset": preset,
+        "model": model,
+        "device": device,
+        "dataset": dataset,
+        "epochs": epochs,
+        "batch-size": batch_size,
+        "precision": precision,
+        "jit": jit,
+        "steps-per-execution": steps_per_execution,
+        "recipe": recipe,
+        "repeats": repeats,
+        "seed": seed,
+        "limit-train": limit_train,
+        "limit-test": limit_test,
+        "validation": validation,
+        "timeout": timeout,
+        "order": order,
+        "sample-interval": sample_interval,
+        "data-dir": data_dir,
+        "out": out,
+        "name": name,
+    }
+    given = {flag: value for flag, value in flags.items() if value is not None and value != []}
+    if resume is not None:
+        others = [f"--{flag}" for flag in given] + ["--config"] * bool(config) + ["--dry-run"] * dry_run
+        if others:
+            raise UsageError(f"--resume goes on with what the run was asked for; received also {', '.join(others)}")
+        _carry_out(resume)
+        return
+
+    from bench.cli.console import warn
+    from bench.config import merge
+    from bench.launch.planning import create, prepare
+
+    prepared = prepare(merge(given, toml=config))
+    for warning in prepared.warnings:
+        warn(warning)
+    if dry_run:
+        from bench.cli.dry_run import show
+
+        show(prepared)
+    else:
+        _carry_out(create(prepared, command=("python", "-m", "bench", *sys.argv[1:])).path)
+
+
+def _carry_out(path: Path) -> None:
+    """Run what has no result yet, write the report, print the tables."""
+    from bench.cli.console import console
+    from bench.cli.report import render
+    from bench.launch.schedule import StoppedError, pending, run_trials
+    from bench.report.live import LiveView
+    from bench.store import RunFolder
+
+    terminal = console()
+    folder = RunFolder.open(path)
+    run_record = folder.read_run()
+    stopped = False
+    with folder.lock():
+        trials = pending(folder, run_record)
+        terminal.print(f"{len(trials)} of {len(run_record.trials)} trials to run; writing {path}", soft_wrap=True)
+        try:
+            with LiveView(terminal, trials) as view:
+                run_trials(folder, run_record, observer=view)
+        except (StoppedError, KeyboardInterrupt):
+            stopped = True
+        report = render(path, terminal)
+    if stopped:
+        terminal.print(f"stopped; go on with: python -m bench run --resume {path}", soft_wrap=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not report.trials["status"].isin(["ok", "skipped"]).all():
+        raise typer.Exit(EXIT_UNFINISHED)

@@ -1,0 +1,154 @@
+"""What the user asked for: presets < bench.toml < flags -> RunConfig."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from bench.errors import UsageError
+from bench.recipe import Count, Fraction, Positive, Precision, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Jit = Literal["off", "on"]
+Order = Literal["interleaved", "grouped", "random"]
+RecipeSource = Literal["model", "common"]
+Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What a run was asked to do; every field is a flag of `python -m bench run` and a name in `bench.toml`.
+
+    Fields that are tuples are axes of the matrix. An empty tuple, or None, leaves the choice to each model's recipe
+    and then to `common`, the preset's own recipe. `timeout` and `sample_interval` are in seconds; `validation` is the
+    share of the training images that is held back.
+    """
+
+    preset: str = "quick"
+    model: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    dataset: str = "synthetic"
+    epochs: Count | None = None
+    batch_size: tuple[Count, ...] = ()
+    precision: tuple[Precision, ...] = ()
+    jit: tuple[Jit, ...] = ("off",)
+    steps_per_execution: Count = 1
+    recipe: RecipeSource = "model"
+    common: Recipe = Recipe(epochs=1, batch_size=128, precision="float32")
+    repeats: Count = 1
+    seed: Seed = 0
+    limit_train: Count | None = None
+    limit_test: Count | None = None
+    validation: Fraction = 0.1
+    timeout: Positive | None = None
+    order: Order = "interleaved"
+    sample_interval: Annotated[float, msgspec.Meta(ge=0.01)] = 0.2
+    data_dir: str | None = None
+    out: str = "reports"
+    name: str | None = None
+
+
+PRESETS: dict[str, RunConfig] = {
+    "quick": RunConfig(
+        preset="quick",
+        model=("mnist_cnn", "mbn_quarter"),
+        dataset="synthetic",
+        limit_train=5000,
+        limit_test=2000,
+        common=Recipe(epochs=3, batch_size=64, precision="float32"),
+    ),
+    # The founding experiment: every model by the one recipe of its report.
+    "report": RunConfig(
+        preset="report",
+        model=("mnist_cnn", "mbn"),
+        dataset="cifar100",
+        recipe="common",
+        common=Recipe(optimizer="adam", learning_rate=1e-3, epochs=15, batch_size=256, precision="float32"),
+    ),
+}
+
+_TUPLES = {"model", "device", "batch-size", "precision", "jit"}
+_SECONDS = {"timeout", "sample-interval"}
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
+    """Combine a preset, a configuration file and flags; later ones win.
+
+    Args:
+        flags: Field names in kebab case with the values that were given; None was not given.
+        toml: A `bench.toml` with the same names.
+
+    Returns:
+        The whole configuration.
+
+    Raises:
+        UsageError: A name or a value that is not understood.
+    """
+    given = {name: value for name, value in flags.items() if value is not None and value != []}
+    asked = (_read_toml(toml) if toml else {}) | given
+    preset = asked.get("preset", "quick")
+    if preset not in PRESETS:
+        raise UsageError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    values = msgspec.to_builtins(PRESETS[preset]) | {name: _normalized(name, value) for name, value in asked.items()}
+    if isinstance(values["common"], dict):
+        values["common"] = msgspec.to_builtins(PRESETS[preset].common) | values["common"]
+    try:
+        return msgspec.convert(values, RunConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(_explain(str(error), asked, toml)) from None
+
+
+def parse_duration_s(text: str) -> float:
+    """Return the seconds of `90`, `90s`, `30m` or `2h`.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _UNITS_S:
+        raise UsageError(f"a duration is 90, 90s, 30m or 2h; received {text!r}")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; --config takes a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    fields = {field.encode_name for field in msgspec.structs.fields(RunConfig)}
+    for name in content:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise UsageError(f"{path}: no option {name!r}{hint}; its names are the flags of `python -m bench run`")
+    return content
+
+
+def _normalized(name: str, value: object) -> object:
+    if name in _TUPLES:
+        items = value if isinstance(value, list | tuple) else [value]
+        return [part.strip() if isinstance(part, str) else part for item in items for part in _split(item)]
+    if name in _SECONDS and isinstance(value, str):
+        return parse_duration_s(value)
+    return value
+
+
+def _split(item: object) -> list[object]:
+    return list(item.split(",")) if isinstance(item, str) else [item]
+
+
+def _explain(error: str, asked: Mapping[str, Any], toml: Path | None) -> str:
+    name = error.partition("$.")[2].rstrip("`").partition("[")[0].partition(".")[0]
+    received = f"; received {asked[name]!r}" if name in asked else ""
+    source = f" (flags or {toml})" if toml else ""
+    return f"--{name}{source}: {error.partition(' - at')[0]}{received}" if name else error

@@ -1,0 +1,54 @@
+"""What a worker process finds in its environment, so that it runs on the device that was asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bench
+
+if TYPE_CHECKING:
+    from bench.records import Device
+
+# What the user's shell may hold and what would quietly change what a cell of the matrix says of itself.
+_OVERRIDES = frozenset(
+    {
+        # Thread counts and pinning are the device's.
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "OMP_NUM_THREADS",
+        "OMP_PLACES",
+        "OMP_PROC_BIND",
+        "GOMP_CPU_AFFINITY",
+        "KMP_AFFINITY",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        # Compiling everything (--tf_xla_auto_jit) is the axis `jit`. XLA_FLAGS stays: it decides how code is compiled
+        # and not whether, and may name the CUDA folder without which XLA cannot compile for a GPU at all.
+        "TF_XLA_FLAGS",
+        # Its value beats set_memory_growth, without which GPU memory in use means nothing.
+        "TF_FORCE_GPU_ALLOW_GROWTH",
+    }
+)
+
+
+def child_environment(device: Device) -> dict[str, str]:
+    """The environment of a process that works on a device: this process's own, made to fit.
+
+    The process sees the device's GPUs and no other, a CPU device's process none; GPUs are numbered by PCI bus, as
+    NVML does. `bench`'s parent comes first on the path, so that `python -P -m bench.worker` finds this `bench`
+    whatever the current folder holds. Keras runs on TensorFlow. Variables that would override threads, compilation
+    or memory growth are dropped.
+
+    Args:
+        device: Where the process is to work.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
+    inherited = environment.get("PYTHONPATH", "").split(os.pathsep)
+    parent = str(Path(bench.__file__).resolve().parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join([parent, *filter(None, inherited)])
+    environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    environment["CUDA_VISIBLE_DEVICES"] = "-1" if device.kind == "cpu" else ",".join(device.gpu_uuids)
+    environment["KERAS_BACKEND"] = "tensorflow"
+    return environment

@@ -1,0 +1,221 @@
+"""Runs one trial in a process of its own on this machine, and watches it without disturbing it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.hardware.environment import child_environment
+from bench.launch.resume import resume_point
+from bench.launch.tail import Tail
+from bench.meter.oom import OomCounter
+from bench.meter.sampler import Sampler
+from bench.records import Assignment, Attempt, Done, Event, Failure, Result, Status
+from bench.store import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.launch.observer import Observer
+    from bench.records import Sample, Trial
+    from bench.store import TrialFolder
+
+WORKER = (sys.executable, "-P", "-m", "bench.worker")
+# Without an event and without CPU time for so long, a worker is taken to hang.
+SILENCE_S = 300.0
+STOP_S = 5.0
+LOG_LINES = 3
+
+
+class Overdue(Exception):  # noqa: N818 -- a reason to stop waiting, not an error of the program
+    """The trial has used up its time, or gives no sign of life; says which."""
+
+
+class LocalRun:
+    """One attempt at one trial.
+
+    Args:
+        trial: What to run.
+        folder: Its folder, already made.
+        observer: Is told what happens.
+        timeout_s: The trial's time on its own clock; None for no limit.
+        silence_s: How long a worker may neither write nor compute.
+        sample_interval_s: Between two samples.
+        data_dir: Handed to the worker.
+        command: The worker; tests put another in its place.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        folder: TrialFolder,
+        *,
+        observer: Observer,
+        timeout_s: float | None = None,
+        silence_s: float = SILENCE_S,
+        sample_interval_s: float = 0.2,
+        data_dir: str | None = None,
+        command: Sequence[str] = WORKER,
+    ) -> None:
+        self._trial = trial
+        self._folder = folder
+        self._observer = observer
+        self._timeout_s = timeout_s
+        self._silence_s = silence_s
+        self._sample_interval_s = sample_interval_s
+        self._data_dir = data_dir
+        self._command = tuple(command)
+        self._point = resume_point(folder)
+        self._started_s = 0.0
+        self._alive_s = 0.0
+        self._events: list[Event] = []
+
+    def run(self) -> Result:
+        """Run the trial to its end, whatever that is; leaves no process behind.
+
+        Returns:
+            How it ended. It is not yet written to the folder.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        journal = Journal(self._folder.events)
+        journal.append(
+            Attempt(
+                number=self._point.attempt,
+                unix_s=round(time.time(), 3),
+                offset_s=self._point.offset_s,
+                epochs_done=self._point.epochs_done,
+            )
+        )
+        journal.close()
+        tail: Tail[Event] = Tail(self._folder.events, Event)  # type: ignore[arg-type]  # a union is a type to msgspec
+        samples = Journal(self._folder.samples)
+        oom = OomCounter()
+        ours, theirs = socket.socketpair()
+        self._started_s = time.monotonic()
+        process = self._start(theirs)
+        theirs.close()
+        sampler = Sampler(
+            pid=process.pid,
+            gpu_uuids=self._trial.cell.device.gpu_uuids,
+            interval_s=self._sample_interval_s,
+            clock=self._clock,
+        )
+        ended: tuple[Status, str] | None = None
+        by_itself = False
+        try:
+            self._observer.trial_started(self._trial, self._point.attempt)
+            self._watch(ours, sampler, samples, tail)
+            by_itself = True
+        except Overdue as overdue:
+            ended = "timeout", str(overdue)
+        except KeyboardInterrupt:
+            ended = "interrupted", "stopped by the user; `--resume` takes it up"
+        finally:
+            self._stop(process, by_itself=by_itself)
+            ours.close()
+            sampler.close()
+            samples.close()
+        wall_s = round(self._clock(), 6)
+        self._tell(tail.read())
+        status, reason = ended or self._explain(process.returncode, oom)
+        return Result(
+            key=self._trial.key,
+            status=status,
+            reason=reason,
+            wall_s=wall_s,
+            attempts=self._point.attempt,
+            exit_code=process.returncode,
+            sampler_cpu_s=round(sampler.cpu_s, 6),
+            sampled_s=round(sampler.sampled_s, 6),
+            missing=dict(sampler.missing),
+        )
+
+    def _start(self, channel: socket.socket) -> subprocess.Popen[bytes]:
+        assignment = Assignment(
+            folder=str(self._folder.path.resolve()),
+            started_s=self._started_s,
+            offset_s=self._point.offset_s,
+            epochs_done=self._point.epochs_done,
+            data_dir=self._data_dir,
+        )
+        with self._folder.log.open("ab") as log:
+            # A session of its own: Ctrl-C in the terminal reaches the launcher alone, which then decides.
+            return subprocess.Popen(
+                [*self._command, msgspec.json.encode(assignment).decode()],
+                stdin=channel.fileno(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=child_environment(self._trial.cell.device),
+                start_new_session=True,
+            )
+
+    def _watch(self, channel: socket.socket, sampler: Sampler, samples: Journal, tail: Tail[Event]) -> None:
+        """Sleep until the next sample is due or the worker is gone, which closes its end of the channel."""
+        self._alive_s = self._clock()
+        while not select.select([channel], [], [], sampler.due_in())[0]:
+            sample = sampler.poll()
+            if sample is None:
+                continue
+            samples.append(sample)
+            self._observer.sampled(self._trial, sample)
+            self._tell(tail.read())
+            self._check(sample)
+
+    def _check(self, sample: Sample) -> None:
+        if sample.cpu_percent is None or sample.cpu_percent > 0:
+            self._alive_s = sample.t_s
+        if self._timeout_s is not None and sample.t_s > self._timeout_s:
+            raise Overdue(f"not finished within --timeout {self._timeout_s:g} s")
+        if sample.t_s - self._alive_s > self._silence_s:
+            raise Overdue(
+                f"no sign of life for {self._silence_s:g} s: it wrote no event and used no CPU time; "
+                f"{self._folder.log} has what it said"
+            )
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self._events.append(event)
+            self._alive_s = self._clock()
+            self._observer.event(self._trial, event)
+
+    def _stop(self, process: subprocess.Popen[bytes], *, by_itself: bool) -> None:
+        """Wait for a worker that is ending by itself; kill one that is not, and all that it started."""
+        if by_itself:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _explain(self, exit_code: int, oom: OomCounter) -> tuple[Status, str]:
+        failure = next((event for event in reversed(self._events) if isinstance(event, Failure)), None)
+        if failure is not None:
+            return failure.status, failure.reason
+        if exit_code == 0 and any(isinstance(event, Done) for event in self._events):
+            return "ok", ""
+        if exit_code == -signal.SIGKILL:
+            if oom.rose():
+                return "oom_host", "killed by the kernel: the machine or its control group ran out of memory"
+            return "killed", "killed from outside (SIGKILL), not for lack of memory as far as the kernel says"
+        if exit_code < 0:
+            return "failed", f"crashed with {signal.Signals(-exit_code).name}; {self._log_end()}"
+        return "failed", f"the worker ended without a result, with exit code {exit_code}; {self._log_end()}"
+
+    def _log_end(self) -> str:
+        lines = [line for line in self._folder.log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        said = " | ".join(lines[-LOG_LINES:]) if lines else "it said nothing"
+        return f"last in {self._folder.log.name}: {said}"
+
+    def _clock(self) -> float:
+        return self._point.offset_s + time.monotonic() - self._started_s

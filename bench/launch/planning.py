@@ -1,0 +1,110 @@
+"""From a configuration to a run folder: everything that can be refused is refused before anything is measured."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import __version__, catalog
+from bench.data.fetching import ensure
+from bench.data.loading import load
+from bench.hardware.devices import default_requests, resolve
+from bench.hardware.gpus import detect_gpus
+from bench.hardware.host import detect_host
+from bench.hardware.topology import detect_topology
+from bench.hardware.verify import verify_gpu
+from bench.matrix import Plan, expand
+from bench.records import SCHEMA, Result, Run
+from bench.store import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.config import RunConfig
+    from bench.records import DatasetSpec, Host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that could begin.
+
+    Attributes:
+        config: What was asked for.
+        host: The machine.
+        dataset: What is trained and tested on.
+        plan: The trials, and those that cannot run.
+        warnings: What the user should know before it begins.
+    """
+
+    config: RunConfig
+    host: Host
+    dataset: DatasetSpec
+    plan: Plan
+    warnings: tuple[str, ...]
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Find models, devices and data, and expand the matrix. A data set that is missing is downloaded.
+
+    Raises:
+        BenchError: Something that was asked for is not there or cannot be used.
+    """
+    models = [catalog.find(request) for request in config.model]
+    topology = detect_topology()
+    survey = detect_gpus()
+    choices = resolve(
+        config.device or default_requests(topology, survey),
+        topology=topology,
+        survey=survey,
+        verify=verify_gpu,
+        lenient=not config.device,
+    )
+    ensure(config.dataset, data_dir=config.data_dir)
+    data = load(
+        config.dataset,
+        data_dir=config.data_dir,
+        limit_train=config.limit_train,
+        limit_test=config.limit_test,
+        validation=config.validation,
+    )
+    return Prepared(
+        config=config,
+        host=detect_host(topology, survey.gpus),
+        dataset=data.spec,
+        plan=expand(config, models=models, choices=choices, dataset=data.spec),
+        warnings=(*data.warnings, *(f"{model.spec.name}: {model.problem}" for model in models if model.problem)),
+    )
+
+
+def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
+    """Write the run folder, with the rows of the trials that cannot run.
+
+    Args:
+        prepared: The run.
+        command: What the user typed, to be repeated.
+
+    Raises:
+        StoreError: The folder cannot be written, or is there already.
+    """
+    config, plan = prepared.config, prepared.plan
+    name = config.name or config.preset
+    created_s = time.time()
+    path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
+    folder = RunFolder.create(
+        path,
+        Run(
+            schema=SCHEMA,
+            version=__version__,
+            name=name,
+            created_unix_s=round(created_s, 3),
+            command=tuple(command),
+            config=config,
+            host=prepared.host,
+            trials=plan.trials,
+        ),
+    )
+    for key, (status, reason) in plan.refusals.items():
+        folder.trial(key).write_result(Result(key=key, status=status, reason=reason))
+    return folder

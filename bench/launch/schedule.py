@@ -1,0 +1,92 @@
+"""Runs the trials of a run folder, one after the other, and writes how each ended."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.launch.local import WORKER, LocalRun
+from bench.launch.resume import SETTLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from bench.launch.observer import Observer
+    from bench.records import Result, Run, Trial
+    from bench.store import RunFolder
+
+
+class StoppedError(Exception):
+    """The user stopped the run; what was finished is kept."""
+
+
+def pending(folder: RunFolder, run: Run) -> tuple[Trial, ...]:
+    """Return the trials that have no result yet, in order; a failure counts as none."""
+
+    def settled(trial: Trial) -> bool:
+        result = folder.trial(trial.key).read_result()
+        return result is not None and result.status in SETTLED
+
+    return tuple(trial for trial in run.trials if not settled(trial))
+
+
+def run_trials(
+    folder: RunFolder,
+    run: Run,
+    *,
+    observer: Observer,
+    command: Sequence[str] = WORKER,
+) -> None:
+    """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
+
+    The caller holds the folder's lock.
+
+    Raises:
+        StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
+        StoreError: The folder cannot be written any more.
+    """
+    for trial in pending(folder, run):
+        with _stoppable():
+            result = LocalRun(
+                trial,
+                folder.trial(trial.key),
+                observer=observer,
+                timeout_s=run.config.timeout,
+                sample_interval_s=run.config.sample_interval,
+                data_dir=run.config.data_dir,
+                command=command,
+            ).run()
+        record(folder, trial, result, observer)
+        if result.status == "interrupted":
+            raise StoppedError
+
+
+def record(folder: RunFolder, trial: Trial, result: Result, observer: Observer) -> None:
+    """Write how a trial ended, then tell."""
+    folder.trial(trial.key).write_result(result)
+    observer.trial_ended(trial, result)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn the first request to stop into KeyboardInterrupt, and ignore further ones while the run winds down."""
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a signal handler
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise KeyboardInterrupt
+
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32":
+        signals.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

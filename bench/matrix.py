@@ -1,0 +1,101 @@
+"""RunConfig + models + devices -> trials, in the order in which they run."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.errors import UsageError
+from bench.records import Cell, Status, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bench.catalog import ModelFile
+    from bench.config import RunConfig
+    from bench.hardware.devices import Choice
+    from bench.recipe import Recipe
+    from bench.records import DatasetSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        trials: In the order in which they run, each once.
+        refusals: Trials that cannot run, by key, with the status and the reason of their row.
+    """
+
+    trials: tuple[Trial, ...]
+    refusals: Mapping[str, tuple[Status, str]]
+
+
+def expand(config: RunConfig, *, models: Sequence[ModelFile], choices: Sequence[Choice], dataset: DatasetSpec) -> Plan:
+    """Expand the axes into trials: models × devices × precisions × jit × batch sizes, times the repeats.
+
+    Raises:
+        UsageError: Neither flag, recipe nor preset says how large a batch is or how many epochs there are.
+    """
+    if not config.model:
+        raise UsageError("no model was asked for; `python -m bench models` lists them")
+    cells: list[Cell] = []
+    refused: dict[Cell, tuple[Status, str]] = {}
+    for model, choice in itertools.product(models, choices):
+        for cell in _cells(config, model, choice, dataset):
+            cells.append(cell)
+            if choice.problem is not None:
+                refused[cell] = "skipped", choice.problem
+            elif model.problem is not None:
+                refused[cell] = "failed", model.problem
+    trials = tuple(_ordered(config, tuple(dict.fromkeys(cells))))
+    refusals = {trial.key: refused[trial.cell] for trial in trials if trial.cell in refused}
+    return Plan(trials=trials, refusals=refusals)
+
+
+def _cells(config: RunConfig, model: ModelFile, choice: Choice, dataset: DatasetSpec) -> Iterator[Cell]:
+    recipe = model.recipe if config.recipe == "model" and model.recipe else config.common
+    epochs = config.epochs or _settle("epochs", recipe, config)
+    batch_sizes = config.batch_size or (_settle("batch_size", recipe, config),)
+    precisions = config.precision or (recipe.precision or config.common.precision or "float32",)
+    for precision, jit, batch_size in itertools.product(precisions, config.jit, batch_sizes):
+        yield Cell(
+            model=model.spec,
+            device=choice.device,
+            precision=precision,
+            jit=jit,
+            batch_size=batch_size,
+            epochs=epochs,
+            dataset=dataset,
+            # What the recipe asked for now stands in the cell; two ways to the same cell must be one cell.
+            recipe=msgspec.structs.replace(recipe, batch_size=None, epochs=None, precision=None),
+            steps_per_execution=config.steps_per_execution,
+        )
+
+
+def _settle(field: str, recipe: Recipe, config: RunConfig) -> int:
+    value = getattr(recipe, field) or getattr(config.common, field)
+    if value is None:
+        flag = field.replace("_", "-")
+        raise UsageError(f"neither --{flag}, the model's recipe nor the preset says the {field}; give --{flag}")
+    return int(value)
+
+
+def _ordered(config: RunConfig, cells: tuple[Cell, ...]) -> Iterator[Trial]:
+    seeds = range(config.seed, config.seed + config.repeats)
+    match config.order:
+        case "grouped":
+            yield from (Trial(cell=cell, seed=seed) for cell in cells for seed in seeds)
+        case "interleaved":
+            # A B B A: a machine that drifts while the run lasts favours none of them.
+            for repeat, seed in enumerate(seeds):
+                row = cells if repeat % 2 == 0 else cells[::-1]
+                yield from (Trial(cell=cell, seed=seed) for cell in row)
+        case "random":
+            trials = [Trial(cell=cell, seed=seed) for cell in cells for seed in seeds]
+            random.Random(config.seed).shuffle(trials)  # noqa: S311 -- an order, not a secret
+            yield from trials

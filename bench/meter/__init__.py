@@ -1,0 +1,1 @@
+"""What a trial costs, as seen from outside its process."""

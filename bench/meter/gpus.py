@@ -1,0 +1,139 @@
+"""The trial's GPUs, through NVML.
+
+Utilization is the share of time in which any kernel ran, over the driver's window of 1/6 to 1 s: not occupancy. Memory
+is that of all processes. Energy counts from the driver's start: what a trial used is a difference of two readings, and
+better than a sum over power, whose sensor sees a quarter of the time on A100 and H100 (arXiv 2312.02741).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pynvml
+
+from bench.meter.pace import Budget
+from bench.meter.readings import UnreadableError
+from bench.records import GpuSample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.meter.readings import Ledger
+
+_T = TypeVar("_T")
+
+# Share of one core for all GPUs together: what NVML's calls cost differs between drivers.
+NVML_SHARE = 0.003
+
+
+class GpuMeter:
+    """Reads GPUs and MIG instances by UUID. Without a UUID, NVML is never touched."""
+
+    def __init__(self, uuids: Sequence[str]) -> None:
+        self._uuids = tuple(uuids)
+        self._budget = Budget(NVML_SHARE)
+        self._is_running = False
+        self._failure: str | None = None
+        self._handles: dict[str, object] = {}
+        if uuids:
+            self._start()
+
+    def read(self, now_s: float, ledger: Ledger) -> tuple[GpuSample, ...]:
+        """Read each GPU once.
+
+        Args:
+            now_s: The trial's clock.
+            ledger: Books failures, under the metric's place in a sample, such as `gpus[0].power_watts`.
+
+        Returns:
+            The GPUs in the order of their UUIDs; none if their budget is used up.
+        """
+        if not self._uuids or not self._budget.due(now_s):
+            return ()
+        with self._budget.spend(now_s):
+            return tuple(self._read_gpu(index, ledger) for index in range(len(self._uuids)))
+
+    def close(self) -> None:
+        """Shut NVML down, if it was started."""
+        if self._is_running:
+            self._is_running = False
+            with suppress(pynvml.NVMLError):  # its driver may be gone
+                pynvml.nvmlShutdown()
+
+    def _start(self) -> None:
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            self._failure = f"NVML did not start: {error}"
+        else:
+            self._is_running = True
+
+    def _read_gpu(self, index: int, ledger: Ledger) -> GpuSample:
+        uuid = self._uuids[index]
+        values: dict[str, Any] = {
+            metric: ledger.take(f"gpus[{index}].{metric}", partial(self._try, uuid, read))
+            for metric, read in _METRICS.items()
+        }
+        return GpuSample(uuid=uuid, **values)
+
+    def _try(self, uuid: str, read: Callable[[object], float]) -> float:
+        if self._failure is not None:
+            raise UnreadableError(self._failure)
+        try:
+            if uuid not in self._handles:
+                self._handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            return read(self._handles[uuid])
+        except (pynvml.NVMLError, AttributeError) as error:  # AttributeError: bindings without the function
+            raise UnreadableError(f"NVML: {error}") from error
+
+
+def _newest(*calls: Callable[[], _T]) -> _T:
+    """The answer of the first call that both the driver and the bindings have: names change with CUDA's versions."""
+    *newer, oldest = calls
+    for call in newer:
+        with suppress(pynvml.NVMLError_FunctionNotFound, AttributeError):
+            return call()
+    return oldest()
+
+
+def _memory_used_bytes(gpu: object) -> int:
+    """Version 1 of the call counts the driver's own reserve as used; version 2 does not."""
+    memory = _newest(
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu, version=pynvml.nvmlMemory_v2),
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu),
+    )
+    return int(memory.used)
+
+
+def _temperature_celsius(gpu: object) -> float:
+    return float(
+        _newest(
+            lambda: pynvml.nvmlDeviceGetTemperatureV(gpu, pynvml.NVML_TEMPERATURE_GPU),
+            lambda: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
+        )
+    )
+
+
+def _clock_event_reasons(gpu: object) -> int:
+    """Bits of `nvmlClocksEventReasons`: 0x1 idle (no throttling), 0x4 power cap, 0x20 and 0x40 heat, 0x8 hardware."""
+    return int(
+        _newest(
+            lambda: pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu),
+            lambda: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
+        )
+    )
+
+
+# NVML counts power in milliwatts and energy in millijoules.
+_METRICS: dict[str, Callable[[object], float]] = {
+    "utilization_percent": lambda gpu: float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu),
+    "memory_used_bytes": _memory_used_bytes,
+    "power_watts": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
+    "energy_joules": lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3,
+    "temperature_celsius": _temperature_celsius,
+    "sm_clock_mhz": lambda gpu: float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
+    "memory_clock_mhz": lambda gpu: float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)),
+    "clock_event_reasons": _clock_event_reasons,
+}

@@ -1,0 +1,410 @@
+"""The types that cross rooms, and with them the run folder's format.
+
+Schema 1: the first. A field that is added with a default leaves old folders readable and old trial keys as they are
+(defaults are not written); anything else is a new schema.
+
+Every time that ends in `t_s`, `start_s` or `end_s` is on the *trial's clock*: seconds since the trial's process was
+started. A trial that was interrupted and taken up again goes on at the time of its last finished epoch, so that work
+which was lost is counted once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from bench.config import Jit, RunConfig
+from bench.recipe import Precision, Recipe
+
+SCHEMA = 1
+
+Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
+Phase = Literal["import", "data", "build", "compile", "warmup", "train", "validate", "test", "checkpoint"]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frozen record, JSON in and out; defaults are not written."""
+
+
+class Gpu(Record, frozen=True):
+    """One GPU (or MIG instance) as NVML names it."""
+
+    index: int
+    uuid: str
+    name: str
+    memory_bytes: int | None = None
+    driver: str | None = None
+    compute_capability: str | None = None
+
+
+class Device(Record, frozen=True):
+    """Where a trial runs.
+
+    Attributes:
+        kind: `cpu` or `gpu`.
+        threads: Threads of TensorFlow's intra-op pool.
+        cpus: Logical CPUs that the process is pinned to, one a physical core; empty where pinning is impossible.
+        gpu_uuids: GPUs that the process may see; more than one are trained on together.
+        gpu_indices: The same GPUs by their index in NVML's order, for the label only.
+    """
+
+    kind: Literal["cpu", "gpu"]
+    threads: int
+    cpus: tuple[int, ...] = ()
+    gpu_uuids: tuple[str, ...] = ()
+    gpu_indices: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The device in the grammar of `--device`, such as `cpu:2` or `gpu:0+1`."""
+        if self.kind == "cpu":
+            return f"cpu:{self.threads}"
+        return "gpu:" + "+".join(map(str, self.gpu_indices)) if self.gpu_indices else "gpu"
+
+
+class ModelSpec(Record, frozen=True):
+    """A model file: its name, where it lies, and the SHA-256 of its bytes (empty if it could not be read)."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class DatasetSpec(Record, frozen=True):
+    """What a trial is trained and tested on, after limits and the validation split.
+
+    Attributes:
+        name: As `--dataset` was given, such as `cifar100` or `photos/`.
+        sha256: Of the pixels and labels of both splits as they are used, after limits, before the validation split.
+        num_train: Images trained on.
+        num_validation: Images held back from the training split; 0 for none.
+        num_test: Images tested on.
+        input_shape: Height, width, channels.
+        num_classes: Classes.
+        official: Whether the content is the published one; None for data that has no published form.
+    """
+
+    name: str
+    sha256: str
+    num_train: int
+    num_validation: int
+    num_test: int
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    official: bool | None = None
+
+
+class Cell(Record, frozen=True):
+    """One point of the matrix. What its recipe asked for is settled in the cell's own fields."""
+
+    model: ModelSpec
+    device: Device
+    precision: Precision
+    jit: Jit
+    batch_size: int
+    epochs: int
+    dataset: DatasetSpec
+    recipe: Recipe
+    steps_per_execution: int = 1
+
+    @property
+    def label(self) -> str:
+        """Model and device, and what else is not the plain case, in words."""
+        parts = [self.model.name, self.device.label]
+        if self.precision != "float32":
+            parts.append(self.precision)
+        if self.jit == "on":
+            parts.append("jit")
+        return " ".join(parts)
+
+
+class Trial(Record, frozen=True):
+    """One cell with one seed: the unit of replication, a process of its own."""
+
+    cell: Cell
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Names the trial's folder: a digest of everything that could change its result, where it lies left out."""
+        cell = msgspec.structs.replace(self.cell, model=msgspec.structs.replace(self.cell.model, path=""))
+        content = msgspec.json.encode(msgspec.structs.replace(self, cell=cell), order="sorted")
+        return f"{_slug(self.cell.label)}-s{self.seed}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+class Assignment(Record, frozen=True):
+    """What the launcher tells a worker besides the trial itself.
+
+    Attributes:
+        folder: The trial's folder, absolute.
+        started_s: This process's monotonic clock when the worker was started.
+        offset_s: Where the trial's clock stands at that moment.
+        epochs_done: Epochs whose checkpoint is to be taken up; 0 starts anew.
+        data_dir: Where data sets lie, if not in the usual places.
+    """
+
+    folder: str
+    started_s: float
+    offset_s: float = 0.0
+    epochs_done: int = 0
+    data_dir: str | None = None
+
+
+class Attempt(Record, frozen=True, tag="attempt", tag_field="event"):
+    """A process begins on the trial; events of earlier attempts after `offset_s` are lost work."""
+
+    number: int
+    unix_s: float
+    offset_s: float = 0.0
+    epochs_done: int = 0
+
+
+class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
+    """What the worker really got.
+
+    Attributes:
+        versions: Of Python, TensorFlow, Keras and NumPy.
+        intra_threads: Size of TensorFlow's intra-op pool, as TensorFlow reports it.
+        inter_threads: Size of its inter-op pool.
+        cpus: The process's affinity after pinning; empty where it cannot be read.
+        threads_used: Threads that did work in a convolution; None if it could not be seen.
+        devices: TensorFlow's names of the devices that the trial trains on.
+    """
+
+    versions: dict[str, str]
+    intra_threads: int
+    inter_threads: int
+    cpus: tuple[int, ...]
+    threads_used: int | None
+    devices: tuple[str, ...]
+
+
+class Built(Record, frozen=True, tag="built", tag_field="event"):
+    """The model as it was built."""
+
+    parameters: int
+    trainable_parameters: int
+    output: Literal["logits", "softmax"]
+
+
+class PhaseDone(Record, frozen=True, tag="phase", tag_field="event"):
+    """A phase ended, devices synchronised; `epoch` counts from 1 where the phase belongs to one."""
+
+    phase: Phase
+    start_s: float
+    end_s: float
+    epoch: int | None = None
+
+
+class Steps(Record, frozen=True, tag="steps", tag_field="event"):
+    """Blocks of training steps: `counts[i]` steps ended at `ends_s[i]`; the first block starts at `start_s`."""
+
+    epoch: int
+    start_s: float
+    counts: tuple[int, ...]
+    ends_s: tuple[float, ...]
+    images: int
+
+
+class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
+    """An epoch ended and its checkpoint, if any, is on disk. Accuracies are shares of 1, losses are nats."""
+
+    epoch: int
+    end_s: float
+    images: int
+    loss: float
+    accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+class Tested(Record, frozen=True, tag="test", tag_field="event"):
+    """The test split, used once, at the end."""
+
+    images: int
+    loss: float
+    accuracy: float
+
+
+class Memory(Record, frozen=True, tag="memory", tag_field="event"):
+    """The worker's own peaks: resident set (VmHWM) and TensorFlow's device allocator, in bytes."""
+
+    peak_rss_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+
+
+class Failure(Record, frozen=True, tag="failure", tag_field="event"):
+    """The worker saw its trial fail and said why."""
+
+    status: Status
+    reason: str
+
+
+class Done(Record, frozen=True, tag="done", tag_field="event"):
+    """The worker reached its end; what comes later is the process shutting down."""
+
+    end_s: float
+
+
+Event = Attempt | Runtime | Built | PhaseDone | Steps | Epoch | Tested | Memory | Failure | Done
+
+
+class GpuSample(Record, frozen=True):
+    """One GPU at one moment, through NVML. What could not be read is None; the reason stands in `Result.missing`."""
+
+    uuid: str
+    utilization_percent: float | None = None
+    memory_used_bytes: int | None = None
+    power_watts: float | None = None
+    energy_joules: float | None = None
+    temperature_celsius: float | None = None
+    sm_clock_mhz: float | None = None
+    memory_clock_mhz: float | None = None
+    clock_event_reasons: int | None = None
+
+
+class Sample(Record, frozen=True):
+    """The trial's process tree, its control group and its GPUs at one moment.
+
+    Attributes:
+        t_s: On the trial's clock.
+        rss_bytes: Resident sets of the tree, summed (shared pages count once a process).
+        pss_bytes: Proportional sets, summed (shared pages count once); read less often, it is costly.
+        peak_rss_bytes: VmHWM of the worker.
+        cpu_percent: CPU time of the tree since the last sample over time passed; 100 is one core.
+        threads: Threads of the tree.
+        voluntary_switches: Context switches of the worker since it began: it waited.
+        involuntary_switches: Likewise: it was pushed off its core.
+        cgroup_memory_bytes: Memory charged to the control group.
+        gpus: The trial's GPUs.
+    """
+
+    t_s: float
+    rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    cpu_percent: float | None = None
+    threads: int | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
+    cgroup_memory_bytes: int | None = None
+    gpus: tuple[GpuSample, ...] = ()
+
+
+class Result(Record, frozen=True):
+    """How a trial ended, as the parent saw it; what happened inside stands in the events.
+
+    Attributes:
+        key: The trial's.
+        status: How it ended.
+        reason: Why, in words, unless `ok`.
+        wall_s: The trial's clock when the process was gone.
+        attempts: Processes that worked on it.
+        exit_code: Of the last process; negative for a signal; None if none was started.
+        sampler_cpu_s: CPU time that the parent spent on sampling the last attempt.
+        sampled_s: Time over which it sampled.
+        missing: Metrics that could not be read, each with its reason.
+    """
+
+    key: str
+    status: Status
+    reason: str = ""
+    wall_s: float = 0.0
+    attempts: int = 0
+    exit_code: int | None = None
+    sampler_cpu_s: float = 0.0
+    sampled_s: float = 0.0
+    missing: dict[str, str] = {}
+
+
+class Host(Record, frozen=True):
+    """The machine that a run was made on; no host or user name.
+
+    Attributes:
+        cpu: Model name.
+        physical_cores: Cores of the machine.
+        logical_cpus: Logical CPUs of the machine.
+        usable_cores: Physical cores that this process may use: affinity and control-group quota taken together.
+        smt: Whether cores have sibling threads that are in use.
+        memory_bytes: Of the machine.
+        memory_limit_bytes: Of the control group; None for no limit.
+        os: Name and release.
+        python: Version.
+        packages: Versions of what the measurement depends on.
+        gpus: As NVML names them.
+    """
+
+    cpu: str
+    physical_cores: int
+    logical_cpus: int
+    usable_cores: int
+    smt: bool
+    memory_bytes: int
+    os: str
+    python: str
+    packages: dict[str, str]
+    memory_limit_bytes: int | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+class Run(Record, frozen=True):
+    """A run as it was asked for: everything but what the trials did."""
+
+    schema: int
+    version: str
+    name: str
+    created_unix_s: float
+    command: tuple[str, ...]
+    config: RunConfig
+    host: Host
+    trials: tuple[Trial, ...]
+
+
+class LayerDescription(Record, frozen=True):
+    """A layer of a model; `activations` counts the numbers that it puts out for one image."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    activations: int
+
+
+class ModelDescription(Record, frozen=True):
+    """A model as it was built, or the problem that kept it from being built.
+
+    `activations` counts the outputs of all layers for one image: what training keeps for the backward pass, at least.
+    """
+
+    name: str
+    problem: str | None = None
+    parameters: int = 0
+    trainable_parameters: int = 0
+    activations: int = 0
+    layers: tuple[LayerDescription, ...] = ()
+
+
+class TrialData(Record, frozen=True):
+    """All that a run folder holds of one trial. `result` is None while it runs or when its run was cut off.
+
+    `damaged_lines` counts lines of the journals that could not be read: a process was killed while it wrote them.
+    """
+
+    trial: Trial
+    events: tuple[Event, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    result: Result | None = None
+    damaged_lines: int = 0
+
+
+class RunData(Record, frozen=True):
+    """All that a run folder holds."""
+
+    run: Run
+    trials: tuple[TrialData, ...]
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "-" for c in text).strip("-.")[:60]

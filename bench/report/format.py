@@ -1,0 +1,63 @@
+"""Numbers and names as people read them; what is missing is a dash."""
+
+from __future__ import annotations
+
+MISSING = "–"
+GIGA = 1e9  # decimal, as memory and disks are sold; GiB appears nowhere
+
+
+def duration(seconds: float | None) -> str:
+    """Time in the unit that suits it, such as `850 ms`, `12.3 s`, `11 min 20 s` or `11.7 h`."""
+    if seconds is None:
+        return MISSING
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.9995:
+        milliseconds = 1000 * seconds
+        return f"{milliseconds:.{_decimals(milliseconds)}f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3599.5:
+        minutes, rest_s = divmod(round(seconds), 60)
+        return f"{minutes} min {rest_s} s" if rest_s else f"{minutes} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def size(size_bytes: float | None) -> str:
+    """Decimal gigabytes, such as `1.42 GB`."""
+    if size_bytes is None:
+        return MISSING
+    gigabytes = size_bytes / GIGA
+    return f"{gigabytes:.{_decimals(gigabytes)}f} GB"
+
+
+def share(part: float | None, spread: float | None = None) -> str:
+    """A share of 1 as percent, such as `38.1 %`, or with its standard deviation `38.1 ± 0.3 %`."""
+    if part is None:
+        return MISSING
+    return f"{100 * part:.1f} %" if spread is None else f"{100 * part:.1f} ± {100 * spread:.1f} %"
+
+
+def percent(value: float | None) -> str:
+    """Percent that may exceed 100, such as `198 %`."""
+    return MISSING if value is None else f"{value:.0f} %"
+
+
+def rate(per_s: float | None) -> str:
+    """Things a second: `1,138`, or `17.7` or `0.85` where they are few."""
+    return MISSING if per_s is None else f"{per_s:,.{_decimals(per_s)}f}"
+
+
+def times(ratio: float) -> str:
+    """A ratio: `64`, or `1.7` where it is small."""
+    return f"{ratio:,.0f}" if ratio >= 9.95 else f"{ratio:.1f}"
+
+
+def plain(text: str) -> str:
+    """A user's text on one line, without anything that a terminal could take for a command."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+
+
+def _decimals(value: float) -> int:
+    """Decimals that leave about three digits."""
+    return 2 if value < 9.995 else 1 if value < 99.95 else 0

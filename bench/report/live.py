@@ -1,0 +1,183 @@
+"""A run while it runs: a picture in a terminal, a few plain lines in a pipe.
+
+The parent measures, so it must stay idle: an event only changes a value, and nothing is drawn more than once a second.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bench.records import Epoch, Steps
+from bench.report.format import MISSING, duration, plain, rate, share, size
+from bench.report.progress import Progress, rest_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+
+    from bench.records import Event, Result, Sample, Trial
+
+REFRESH_S = 1.0
+EPOCH_LINE_S = 10.0  # in a pipe: between two lines about epochs
+STEP_LINE_S = 60.0  # in a pipe: an epoch may take an hour, and a silent job is soon taken for dead
+MARGIN_ROWS = 8  # rows of a terminal that are left for what is not the matrix
+
+
+class LiveView:
+    """Shows a run while it runs; one of the launcher's observers.
+
+    Args:
+        console: Where to.
+        trials: The trials that will run, in their order; what a resumed run keeps is not among them.
+        clock: Seconds that never go back. Defaults to `time.monotonic`.
+
+    Example:
+        >>> from rich.console import Console
+        >>> with LiveView(Console(), []) as view:
+        ...     pass  # run_trials(folder, run, observer=view)
+    """
+
+    def __init__(
+        self, console: Console, trials: Sequence[Trial], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._trials = {trial: Progress(trial) for trial in trials}
+        self._numbers = {trial: number for number, trial in enumerate(trials, start=1)}
+        self._shown_s = float("-inf")
+        is_screen = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False) if is_screen else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.update(self.picture(), refresh=True)
+            self._live.stop()
+
+    def trial_started(self, trial: Trial, attempt: int) -> None:
+        """A worker was started."""
+        progress = self._trials[trial]
+        progress.start(attempt)
+        self._speak(trial, "started" if attempt == 1 else f"taken up again, attempt {attempt}")
+        self._refresh(at_once=True)
+
+    def event(self, trial: Trial, event: Event) -> None:
+        """The worker wrote an event."""
+        progress = self._trials[trial]
+        progress.event(event)
+        if self._live is None:
+            pause_s = EPOCH_LINE_S if isinstance(event, Epoch) else STEP_LINE_S
+            if isinstance(event, Epoch | Steps) and self._clock() - self._shown_s >= pause_s:
+                self._speak(trial, _figures(progress))
+        self._refresh()
+
+    def sampled(self, trial: Trial, sample: Sample) -> None:
+        """A sample was taken."""
+        self._trials[trial].sampled(sample)
+        self._refresh()
+
+    def trial_ended(self, trial: Trial, result: Result) -> None:
+        """The trial's result is on disk."""
+        progress = self._trials[trial]
+        progress.end(result)
+        self._speak(trial, _ended(progress, result))
+        self._refresh(at_once=True)
+
+    def picture(self) -> RenderableType:
+        """The run as it stands."""
+        trials = list(self._trials.values())
+        first, shown = _window(trials, max(self._console.height - MARGIN_ROWS, 1))
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True, justify="right")
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold", ratio=1)
+        for number, progress in enumerate(shown, start=first + 1):
+            style = "bold" if progress.is_running else ""
+            table.add_row(Text(str(number)), Text(_name(progress.trial)), Text(_state(progress)), style=style)
+        hidden = len(trials) - len(shown)
+        parts: list[RenderableType] = [table]
+        if hidden:
+            parts.append(Text(f"and {hidden} more", style="dim"))
+        parts += [Text(_running(progress)) for progress in trials if progress.is_running]
+        parts.append(Text(_time_left(trials)))
+        return Group(*parts)
+
+    def _speak(self, trial: Trial, text: str) -> None:
+        if self._live is None:
+            self._shown_s = self._clock()
+            line = f"[{self._numbers[trial]}/{len(self._numbers)}] {_name(trial)}: {text}"
+            self._console.print(Text(line), soft_wrap=True, highlight=False)
+
+    def _refresh(self, *, at_once: bool = False) -> None:
+        if self._live is not None and (at_once or self._clock() - self._shown_s >= REFRESH_S):
+            self._shown_s = self._clock()
+            self._live.update(self.picture(), refresh=True)
+
+
+def _window(trials: Sequence[Progress], rows: int) -> tuple[int, Sequence[Progress]]:
+    """The trials around the one that runs, as many as there are rows for, and the index of the first."""
+    running = next((i for i, progress in enumerate(trials) if progress.result is None), len(trials))
+    first = max(min(running - rows // 2, len(trials) - rows), 0)
+    return first, trials[first : first + rows]
+
+
+def _name(trial: Trial) -> str:
+    return plain(f"{trial.cell.label}, seed {trial.seed}")
+
+
+def _state(progress: Progress) -> str:
+    if progress.result is not None:
+        return _ended(progress, progress.result)
+    return "running" if progress.is_running else "waiting"
+
+
+def _ended(progress: Progress, result: Result) -> str:
+    if result.status != "ok":
+        return plain(f"{result.status}: {result.reason}" if result.reason else result.status)
+    return f"ok after {duration(result.wall_s)}, test accuracy {share(progress.test_accuracy)}"
+
+
+def _running(progress: Progress) -> str:
+    figures = _figures(progress)
+    return f"{progress.phase}: {figures}" if figures else progress.phase
+
+
+def _figures(progress: Progress) -> str:
+    cell = progress.trial.cell
+    parts = []
+    if progress.epoch:
+        done = share(progress.epoch_images / cell.dataset.num_train)
+        parts.append(f"epoch {progress.epoch} of {cell.epochs} ({done})")
+    if progress.images_per_s is not None:
+        parts.append(f"{rate(progress.images_per_s)} images/s")
+    if progress.accuracy is not None:
+        parts.append(f"train {share(progress.accuracy)}")
+    if progress.val_accuracy is not None:
+        parts.append(f"validation {share(progress.val_accuracy)}")
+    if progress.rss_bytes is not None:
+        parts.append(size(progress.rss_bytes))
+    if progress.left_s:
+        parts.append(f"{duration(progress.left_s)} left")
+    return ", ".join(parts)
+
+
+def _time_left(trials: Sequence[Progress]) -> str:
+    known_s, unknown = rest_s(trials)
+    if not known_s and not unknown:
+        return "nothing waits"
+    text = f"after this trial: {duration(known_s) if known_s else MISSING}"
+    return f"{text} and {unknown} trials that have not been measured yet" if unknown else text

@@ -1,0 +1,95 @@
+"""A report as Markdown, for a repository or an issue."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from bench.analysis.frame import rows_of
+from bench.report.format import plain
+from bench.report.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bench.analysis.frame import Report
+    from bench.records import Run
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+
+
+def markdown(report: Report) -> str:
+    """A report as GitHub-flavoured Markdown; names and reasons stay text, whatever they contain."""
+    summary = summarize(report)
+    missing = chain.from_iterable(row["missing"] for row in rows_of(report.trials))
+    blocks = [
+        f"# {escape(summary.title)}",
+        _list(summary.about),
+        "## Results",
+        _table(summary),
+        escape(summary.legend) + ".",
+        *_section("Notes", summary.flags, numbered=True),
+        *_section("Not ok", summary.failures),
+        *_section("Small against large", summary.tradeoffs),
+        *_section("Not measured", dict.fromkeys(missing)),
+        "## How to make it again",
+        *_reproduce(report.run),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", plain(text))
+
+
+def _table(summary: Summary) -> str:
+    columns = [*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]
+    rules = ["--:" if column.is_number else ":--" for column in columns]
+    return "\n".join(
+        [
+            _row(column.heading for column in columns),
+            f"| {' | '.join(rules)} |",
+            *map(_row, zip(*(column.texts for column in columns), strict=True)),
+        ]
+    )
+
+
+def _row(texts: Iterable[str]) -> str:
+    return f"| {' | '.join(map(escape, texts))} |"
+
+
+def _section(title: str, lines: Iterable[str], *, numbered: bool = False) -> list[str]:
+    body = _list(lines, numbered=numbered)
+    return [f"## {title}", body] if body else []
+
+
+def _list(lines: Iterable[str], *, numbered: bool = False) -> str:
+    return "\n".join(
+        f"{f'{number}.' if numbered else '-'} {escape(line)}" for number, line in enumerate(lines, start=1)
+    )
+
+
+def _reproduce(run: Run) -> Iterator[str]:
+    created = datetime.fromtimestamp(run.created_unix_s, tz=UTC)
+    versions = {"Hourglass": run.version, "Python": run.host.python, **run.host.packages}
+    made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield f"Made {created:%Y-%m-%d %H:%M} UTC on {escape(run.host.os)} with {escape(made_with)}."
+    yield _fence(shlex.join(run.command), "sh")
+    models = dict.fromkeys(trial.cell.model for trial in run.trials)
+    datasets = dict.fromkeys(trial.cell.dataset for trial in run.trials)
+    yield _list(
+        [
+            *(f"model {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in models),
+            *(f"data set {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in datasets),
+        ]
+    )
+
+
+def _fence(code: str, language: str) -> str:
+    longest = max((len(ticks) for ticks in re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{code}\n{fence}"

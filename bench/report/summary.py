@@ -1,0 +1,180 @@
+"""What a report says, as text: the terminal and Markdown only lay it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.cells import cells
+from bench.analysis.frame import rows_of
+from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
+from bench.report.format import duration, percent, plain, rate, share, size, times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.analysis.frame import Report
+    from bench.records import Trial
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of text.
+
+    Attributes:
+        heading: Above it.
+        texts: One for each cell of the matrix.
+        is_number: Whether it is set flush right and must stay on one line.
+    """
+
+    heading: str
+    texts: tuple[str, ...]
+    is_number: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a report says.
+
+    Attributes:
+        title: The run's name.
+        about: The machine, the data and what was asked for, a line each.
+        names: Columns that say which cell it is.
+        measures: Columns of what was measured, the most important first.
+        notes: Column of the numbers of the notes that concern a cell; None if there are none.
+        legend: How to read the columns.
+        flags: What is doubtful; note n is `flags[n - 1]`.
+        failures: Trials that did not end ok, each with its reason.
+        tradeoffs: Small against large, a sentence each.
+    """
+
+    title: str
+    about: tuple[str, ...]
+    names: tuple[Column, ...]
+    measures: tuple[Column, ...]
+    notes: Column | None
+    legend: str
+    flags: tuple[str, ...]
+    failures: tuple[str, ...]
+    tradeoffs: tuple[str, ...]
+
+
+def summarize(report: Report) -> Summary:
+    """Say what a report says, in text from which control characters are removed."""
+    by_cell = cells(report.trials)
+    rows = rows_of(by_cell)
+    varied = len({row["batch_size"] for row in rows}) > 1
+    flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
+    return Summary(
+        title=plain(report.run.name),
+        about=_about(report),
+        names=(
+            _column("model", rows, lambda row: row["model"], is_number=False),
+            _column("device", rows, lambda row: setting_label(row, with_batch_size=varied), is_number=False),
+        ),
+        measures=_measures(rows),
+        notes=_column("notes", rows, lambda row: ",".join(str(flags.index(flag) + 1) for flag in row["flags"]))
+        if flags
+        else None,
+        legend=_legend(rows),
+        flags=tuple(map(plain, flags)),
+        failures=tuple(
+            plain(_failure(row, setting_label(row, with_batch_size=varied)))
+            for row in rows_of(report.trials)
+            if row["status"] != "ok"
+        ),
+        tradeoffs=tuple(plain(tradeoff_sentence(tradeoff)) for tradeoff in tradeoffs(by_cell)),
+    )
+
+
+def setting_label(row: Row, *, with_batch_size: bool) -> str:
+    """A device and what else is not the plain case, such as `gpu:0 mixed_float16 jit`."""
+    parts = [row["device"]]
+    if row["precision"] != "float32":
+        parts.append(row["precision"])
+    if row["jit"] == "on":
+        parts.append("jit")
+    if with_batch_size:
+        parts.append(f"batch {row['batch_size']}")
+    return " ".join(parts)
+
+
+def tradeoff_sentence(tradeoff: TradeOff) -> str:
+    """Say in words what the large model costs and yields."""
+    small, large = tradeoff.small, tradeoff.large
+    where = ", ".join([tradeoff.device, *(f"{axis.replace('_', ' ')} {value}" for axis, value in tradeoff.setting)])
+    more = "more" if tradeoff.points >= 0 else "less"
+    return (
+        f"on {where}: {large.model} takes {times(tradeoff.times)} times the time of {small.model} "
+        f"({duration(large.train_s)} against {duration(small.train_s)}) for {abs(tradeoff.points):.1f} points {more} "
+        f"({_accuracy(large)} against {_accuracy(small)})"
+    )
+
+
+def _failure(row: Row, setting: str) -> str:
+    how = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
+    return f"{row['model']} on {setting}, seed {row['seed']}: {how}"
+
+
+def _accuracy(side: Side) -> str:
+    text = share(side.accuracy, side.accuracy_std)
+    return f"{text} over {side.n} seeds" if side.n > 1 else text
+
+
+def _column(heading: str, rows: Sequence[Row], text: Callable[[Row], str], *, is_number: bool = True) -> Column:
+    return Column(heading=heading, texts=tuple(plain(text(row)) for row in rows), is_number=is_number)
+
+
+def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
+    columns = [
+        _column("status", rows, lambda row: row["statuses"], is_number=False),
+        _column("test accuracy", rows, lambda row: share(row["test_accuracy"], row["test_accuracy_std"])),
+        _column("train", rows, lambda row: duration(row["train_s"])),
+        _column("fit", rows, lambda row: duration(row["fit_s"])),
+        _column("wall", rows, lambda row: duration(row["wall_s"])),
+        _column("epoch", rows, lambda row: duration(row["epoch_s"])),
+        _column("images/s", rows, lambda row: rate(row["images_per_s"])),
+        _column("peak memory", rows, lambda row: size(row["peak_rss_bytes"])),
+        _column("CPU", rows, lambda row: percent(row["cpu_percent"])),
+    ]
+    if any(row["device_kind"] == "gpu" for row in rows):
+        columns += [
+            _column("GPU", rows, lambda row: percent(row["gpu_utilization_percent"])),
+            _column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
+        ]
+    return tuple(columns)
+
+
+def _legend(rows: Sequence[Row]) -> str:
+    legend = "train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core"
+    if any(row["device_kind"] == "gpu" for row in rows):
+        legend += "; GPU: time in which any kernel ran; GPU memory: TensorFlow's peak"
+    if any(row["n_trials"] > 1 for row in rows):
+        legend += "; over seeds: accuracy mean ± standard deviation, times median, memory highest"
+    return legend
+
+
+def _about(report: Report) -> tuple[str, ...]:
+    host = report.run.host
+    machine = f"{host.cpu}, {host.usable_cores} of {host.physical_cores} cores usable, {size(host.memory_bytes)} memory"
+    if host.memory_limit_bytes is not None:
+        machine += f" ({size(host.memory_limit_bytes)} allowed)"
+    gpus = [gpu.name if gpu.memory_bytes is None else f"{gpu.name}, {size(gpu.memory_bytes)}" for gpu in host.gpus]
+    data = dict.fromkeys(trial.cell.dataset for trial in report.run.trials)
+    images = [
+        f"{spec.name}: {spec.num_train:,} training, {spec.num_validation:,} validation, {spec.num_test:,} test images; "
+        f"{spec.num_classes:,} classes"
+        for spec in data
+    ]
+    return tuple(map(plain, [machine, *gpus, *images, _asked(report.run.trials)]))
+
+
+def _asked(trials: Sequence[Trial]) -> str:
+    values = {
+        "epochs": {trial.cell.epochs for trial in trials},
+        "batch size": {trial.cell.batch_size for trial in trials},
+        "seeds": {trial.seed for trial in trials},
+    }
+    return "; ".join(f"{name} {', '.join(map(str, sorted(several)))}" for name, several in values.items())

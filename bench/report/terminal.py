@@ -1,0 +1,80 @@
+"""A report in the terminal: readable at any width, in a pipe and without colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bench.report.summary import Column, Summary, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from bench.analysis.frame import Report
+
+NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
+
+
+def report_view(report: Report) -> RenderableType:
+    """What to print for a report: `console.print(report_view(report))`."""
+    summary = summarize(report)
+    return Group(
+        Text(summary.title, style="bold"),
+        *(Text(line, style="dim") for line in summary.about),
+        Text(),
+        StackedTable(summary),
+        Text(summary.legend, style="dim"),
+        *_section("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
+        *_section("Not ok", summary.failures),
+        *_section("Small against large", summary.tradeoffs),
+    )
+
+
+class StackedTable:
+    """A table that is cut into several, one below the other, where the console is too narrow for one.
+
+    Each repeats the columns that name the cell. A number is never cut.
+    """
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names, notes = list(self._summary.names), [self._summary.notes] if self._summary.notes else []
+        rest = list(self._summary.measures)
+        while rest:
+            shown = 1
+            while shown < len(rest) and _fits([*names, *rest[: shown + 1], *notes], console, options):
+                shown += 1
+            yield _table([*names, *rest[:shown], *notes])
+            yield Text()
+            rest, notes = rest[shown:], []
+
+
+def _fits(columns: Sequence[Column], console: Console, options: ConsoleOptions) -> bool:
+    unbounded = options.update(max_width=10_000)
+    return console.measure(_table(columns), options=unbounded).maximum <= options.max_width
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        if column.is_number:
+            table.add_column(Text(column.heading.replace(" ", "\n")), justify="right", no_wrap=True)
+        else:
+            table.add_column(Text(column.heading), max_width=NAME_WIDTH, overflow="fold")
+    for texts in zip(*(column.texts for column in columns), strict=True):
+        table.add_row(*map(Text, texts))
+    return table
+
+
+def _section(title: str, lines: Iterable[str]) -> list[RenderableType]:
+    body = [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines]
+    return [Text(), Text(title, style="bold"), *body] if body else []

@@ -1,0 +1,61 @@
+"""The files of a report: tables for other programs, Markdown for people."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
+from bench.errors import StoreError
+from bench.report.markdown import markdown
+from bench.store import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from bench.analysis.frame import Report
+
+
+def write_report(folder: Path, report: Report) -> list[Path]:
+    """Write `trials`, `epochs` and `samples` as CSV and Parquet, and `report.md`, below `folder/report/`.
+
+    A reader never meets half a file. In CSV, what was not measured is empty and several flags are joined by `; `;
+    Parquet keeps types and lists.
+
+    Args:
+        folder: The run folder.
+        report: What to write.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    place = RunFolder(folder).report
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
+    contents = {"report.md": markdown(report).encode()}
+    for name, columns in (("trials", TRIALS), ("epochs", EPOCHS), ("samples", SAMPLES)):
+        frame = getattr(report, name)
+        contents[f"{name}.csv"] = _csv(frame, columns)
+        contents[f"{name}.parquet"] = _parquet(frame)
+    for name, content in contents.items():
+        write_atomically(place / name, content)
+    return [place / name for name in contents]
+
+
+def _csv(frame: pd.DataFrame, columns: Mapping[str, Column]) -> bytes:
+    joined = {name: frame[name].map("; ".join) for name, column in columns.items() if column.dtype == "object"}
+    return frame.assign(**joined).to_csv(index=False).encode()
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,0 +1,86 @@
+"""The worker: `python -P -m bench.worker ASSIGNMENT`, one trial in one process.
+
+Its standard input is a socket whose other end the launcher holds: when that end is gone, so is the launcher, and the
+worker ends at once instead of training on as an orphan.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from bench.errors import BenchError, DeviceError
+from bench.records import Assignment, Device, Failure, Status
+from bench.store import Journal, TrialFolder
+from bench.worker.clock import Clock
+
+EXIT_FAILURE_WRITTEN = 1
+EXIT_ORPHANED = 3
+
+
+def main() -> int:
+    """Carry out the assignment given on the command line; return the exit code."""
+    threading.Thread(target=_end_with_launcher, name="launcher-watch", daemon=True).start()
+    assignment = msgspec.json.decode(sys.argv[1], type=Assignment)
+    folder = TrialFolder(Path(assignment.folder))
+    journal = Journal(folder.events)
+    clock = Clock(assignment)
+    trial = folder.read_trial()
+    try:
+        _pin(trial.cell.device)
+        from bench.worker.training import train  # noqa: PLC0415 -- TensorFlow starts its threads inside the mask
+
+        train(assignment, trial, journal, clock)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the trial's row must say it
+        traceback.print_exc()
+        status, reason = _explain(error, trial.cell.device)
+        journal.append(Failure(status=status, reason=reason))
+        return EXIT_FAILURE_WRITTEN
+    return 0
+
+
+def _pin(device: Device) -> None:
+    if device.cpus and hasattr(os, "sched_setaffinity"):
+        try:
+            os.sched_setaffinity(0, device.cpus)
+        except OSError as error:
+            raise DeviceError(
+                f"cannot be pinned to CPUs {', '.join(map(str, device.cpus))}: {error.strerror}; "
+                "the CPUs that may be used have changed since the run was planned"
+            ) from error
+
+
+def _explain(error: Exception, device: Device) -> tuple[Status, str]:
+    kind = type(error).__name__
+    if kind == "ResourceExhaustedError":
+        return ("oom_gpu" if device.kind == "gpu" else "oom_host"), _first_line(error)
+    if isinstance(error, MemoryError):
+        return "oom_host", _first_line(error) or "Python could not allocate memory"
+    if kind == "DivergedError":
+        return "diverged", str(error)
+    if isinstance(error, BenchError):
+        return "failed", str(error)
+    return "failed", f"{kind}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _end_with_launcher() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(EXIT_ORPHANED)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # TensorFlow's own shutdown can hang or crash after all is written; nothing is left to do.
+    os._exit(code)

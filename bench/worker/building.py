@@ -1,0 +1,95 @@
+"""From a model file and a cell to a compiled Keras model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench import catalog
+from bench.errors import ModelError
+
+if TYPE_CHECKING:
+    from bench.recipe import Recipe
+    from bench.records import Cell, ModelSpec
+
+Output = Literal["logits", "softmax"]
+
+
+def build(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Import a model file and build its model, uncompiled.
+
+    Raises:
+        ModelError: The file cannot be used, `build` raises, or returns something else than a model that ends in
+            `num_classes` outputs.
+    """
+    module = catalog.load(spec)
+    path = catalog.locate(spec)
+    try:
+        model = module.build(input_shape, num_classes)
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"build({input_shape}, {num_classes}) of {path} raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"build of {path} must return a keras.Model; received {type(model).__name__}")
+    try:
+        shape = model.compute_output_shape((None, *input_shape))
+    except Exception as error:
+        raise ModelError(f"the model of {path} does not take images of {input_shape}: {error}") from error
+    if shape != (None, num_classes):
+        raise ModelError(
+            f"the model of {path} must end in {num_classes} classes, output shape {(None, num_classes)}; "
+            f"received {shape}"
+        )
+    return model
+
+
+def ask_output(model: keras.Model, images: tf.Tensor) -> Output:
+    """Ask the model whether it ends in softmax or logits, by what it says about a few normalised images."""
+    outputs = keras.ops.convert_to_numpy(model(images, training=False)).astype(np.float64)
+    sums_to_one = np.allclose(outputs.sum(axis=-1), 1.0, atol=0.01)
+    return "softmax" if sums_to_one and (outputs >= 0).all() else "logits"
+
+
+def compile_model(model: keras.Model, cell: Cell, *, output: Output) -> None:
+    """Compile the model as its cell says; XLA is on or off, never left to what Keras finds."""
+    model.compile(
+        optimizer=_optimizer(cell.recipe),
+        loss=_loss(cell.recipe, cell.dataset.num_classes, from_logits=output == "logits"),
+        metrics=["accuracy"],
+        jit_compile=cell.jit == "on",
+        steps_per_execution=cell.steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    decay = recipe.weight_decay or None
+    match recipe.optimizer:
+        case "adam":
+            return keras.optimizers.Adam(recipe.learning_rate, weight_decay=decay)
+        case "adamw":
+            return keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+        case "rmsprop":
+            return keras.optimizers.RMSprop(recipe.learning_rate, momentum=recipe.momentum, weight_decay=decay)
+        case "sgd":
+            return keras.optimizers.SGD(
+                recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay
+            )
+
+
+def _loss(recipe: Recipe, num_classes: int, *, from_logits: bool) -> keras.losses.Loss:
+    if not recipe.label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    smoothed = keras.losses.CategoricalCrossentropy(from_logits=from_logits, label_smoothing=recipe.label_smoothing)
+
+    def loss(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        one_hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), num_classes, dtype=outputs.dtype)
+        return smoothed(one_hot, outputs)
+
+    return loss

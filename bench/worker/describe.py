@@ -1,0 +1,55 @@
+"""Builds models and prints what they look like, as one line of JSON: `python -P -m bench.worker.describe REQUEST`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.errors import ModelError
+from bench.records import LayerDescription, ModelDescription, ModelSpec
+from bench.worker import building
+
+if TYPE_CHECKING:
+    import keras
+
+
+def main() -> None:
+    """Describe the models named on the command line."""
+    specs, input_shape, num_classes = msgspec.json.decode(
+        sys.argv[1], type=tuple[tuple[ModelSpec, ...], tuple[int, int, int], int]
+    )
+    sys.stdout.write(msgspec.json.encode([describe(s, input_shape, num_classes) for s in specs]).decode() + "\n")
+
+
+def describe(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> ModelDescription:
+    """Build one model; what goes wrong is in the description."""
+    try:
+        model = building.build(spec, input_shape, num_classes)
+    except ModelError as error:
+        return ModelDescription(name=spec.name, problem=str(error))
+    layers = tuple(_describe_layer(layer) for layer in model.layers)
+    return ModelDescription(
+        name=spec.name,
+        parameters=model.count_params(),
+        trainable_parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
+        activations=sum(layer.activations for layer in layers),
+        layers=layers,
+    )
+
+
+def _describe_layer(layer: keras.Layer) -> LayerDescription:
+    shape = tuple(getattr(getattr(layer, "output", None), "shape", ()))
+    return LayerDescription(
+        name=layer.name,
+        kind=type(layer).__name__,
+        output_shape=shape,
+        parameters=layer.count_params(),
+        activations=math.prod(shape[1:]) if len(shape) > 1 else 0,
+    )
+
+
+if __name__ == "__main__":
+    main()

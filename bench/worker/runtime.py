@@ -1,0 +1,133 @@
+"""TensorFlow as a cell asks for it: threads, precision, devices; and what it really got."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from bench.errors import DeviceError
+from bench.records import Cell, Memory, Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+PROBE_S = 0.4
+
+
+def configure(cell: Cell, seed: int) -> None:
+    """Set threads, devices, precision and seeds; must come before TensorFlow does anything.
+
+    Raises:
+        DeviceError: TensorFlow does not see the GPUs that the cell runs on.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(cell.device.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(cell.device.threads)
+    gpus = tf.config.list_physical_devices("GPU")
+    if len(gpus) != len(cell.device.gpu_uuids):
+        raise DeviceError(
+            f"TensorFlow sees {len(gpus)} of the {len(cell.device.gpu_uuids)} GPUs of {cell.device.label}; "
+            "worker.log says which library it could not load"
+        )
+    for gpu in gpus:
+        # Without growth TensorFlow takes all memory at once, and "used" means nothing.
+        tf.config.experimental.set_memory_growth(gpu, enable=True)
+    if gpus:
+        # An operation that has no GPU kernel must fail, not move to the CPU and be timed as the GPU's.
+        tf.config.set_soft_device_placement(False)
+    # What ~/.keras/keras.json says must not change what is measured.
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(cell.precision)
+    keras.utils.set_random_seed(seed)
+
+
+def training_devices(cell: Cell) -> tuple[str, ...]:
+    """Return TensorFlow's names of the logical devices that the cell trains on."""
+    kind = "GPU" if cell.device.kind == "gpu" else "CPU"
+    return tuple(device.name for device in tf.config.list_logical_devices(kind))
+
+
+def strategy_scope(devices: Sequence[str]) -> AbstractContextManager[object]:
+    """Return the scope to build in: several devices are trained on together, one needs nothing."""
+    if len(devices) > 1:
+        scope: AbstractContextManager[object] = tf.distribute.MirroredStrategy(devices).scope()
+        return scope
+    return nullcontext()
+
+
+def synchronize() -> None:
+    """Wait until every device has done what was asked of it."""
+    tf.test.experimental.sync_devices()
+
+
+def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
+    """Return what TensorFlow really got; runs a convolution for a fraction of a second."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return Runtime(
+        versions={
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        intra_threads=tf.config.threading.get_intra_op_parallelism_threads(),
+        inter_threads=tf.config.threading.get_inter_op_parallelism_threads(),
+        cpus=tuple(sorted(affinity(0))) if affinity else (),
+        threads_used=_threads_used() if cell.device.kind == "cpu" else None,
+        devices=devices,
+    )
+
+
+def peak_memory(devices: Sequence[str]) -> Memory:
+    """Return the worker's own peaks; a figure that cannot be read is None."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 -- no Path for a kernel file
+            # VmHWM, not ru_maxrss: that one starts at the size of the parent at the fork.
+            peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak_kib = None
+    gpus = [name for name in devices if "GPU" in name]
+    peaks = [tf.config.experimental.get_memory_info(_short(name))["peak"] for name in gpus]
+    return Memory(
+        peak_rss_bytes=None if peak_kib is None else peak_kib * 1024,
+        peak_gpu_bytes=max(peaks) if peaks else None,
+    )
+
+
+def _short(device: str) -> str:
+    return ":".join(device.rsplit(":", 2)[-2:])
+
+
+def _threads_used() -> int | None:
+    """Count the threads that do the work of a convolution, by their own CPU time.
+
+    oneDNN runs in TensorFlow's pool, whose size says what was asked for; CPU time per thread says what happened.
+    """
+    images = tf.random.stateless_normal((32, 32, 32, 64), seed=(0, 0))
+    kernel = tf.random.stateless_normal((3, 3, 64, 64), seed=(0, 1))
+
+    @tf.function(jit_compile=False)
+    def convolve(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+    convolve(images)
+    process = psutil.Process()
+    try:
+        before = {thread.id: thread.user_time + thread.system_time for thread in process.threads()}
+    except psutil.Error:  # macOS may refuse it
+        return None
+    end_s = time.monotonic() + PROBE_S
+    while time.monotonic() < end_s:
+        convolve(images)
+    spent = [thread.user_time + thread.system_time - before.get(thread.id, 0.0) for thread in process.threads()]
+    # The thread that only dispatches uses a few percent of what a working one uses.
+    return sum(seconds > max(spent) / 5 for seconds in spent)
