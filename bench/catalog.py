@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # The built-in models are the sibling folder of this package, never a `models` that happens to be importable.
 BUILT_IN = Path(__file__).resolve().parent.parent / "models"
 
+_LITERAL = "RECIPE must be Recipe(name=value, …) with literal values, so that it can be read without an import"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
@@ -86,7 +88,7 @@ def read(path: Path) -> ModelFile:
     try:
         source = path.read_bytes()
     except OSError as error:
-        return ModelFile(spec=_spec(path, b""), problem=f"{path} cannot be read: {error.strerror}")
+        return ModelFile(spec=_spec(path, None), problem=f"{path} cannot be read: {error.strerror}")
     spec = _spec(path, source)
     try:
         tree = ast.parse(source, filename=str(path))
@@ -94,6 +96,8 @@ def read(path: Path) -> ModelFile:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         message = error.msg if isinstance(error, SyntaxError) else str(error)
         return ModelFile(spec=spec, problem=f"{path} is not Python: {message}{line}")
+    except (RecursionError, MemoryError):  # MemoryError: of the parser's stack
+        return ModelFile(spec=spec, problem=f"{path} is not Python that can be parsed: it is nested too deeply")
     description = (ast.get_docstring(tree) or "").strip()
     summary = description.partition("\n")[0]
     try:
@@ -129,16 +133,19 @@ def load(spec: ModelSpec) -> ModuleType:
         raise ModelError(f"{path} cannot be imported as a Python file")
     module = importlib.util.module_from_spec(module_spec)
     sys.path.append(str(path.parent))
+    sys.modules[module_spec.name] = module  # dataclasses look their own module up there
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[module_spec.name]
         raise ModelError(f"{path} failed while it was imported: {type(error).__name__}: {error}") from error
     return module
 
 
-def _spec(path: Path, source: bytes) -> ModelSpec:
+def _spec(path: Path, source: bytes | None) -> ModelSpec:
     shown = path.relative_to(BUILT_IN.parent) if path.is_relative_to(BUILT_IN) else path
-    return ModelSpec(name=path.stem, path=shown.as_posix(), sha256=hashlib.sha256(source).hexdigest())
+    digest = "" if source is None else hashlib.sha256(source).hexdigest()
+    return ModelSpec(name=path.stem, path=shown.as_posix(), sha256=digest)
 
 
 def _top_level_names(tree: ast.Module) -> set[str]:
@@ -157,30 +164,42 @@ def _top_level_names(tree: ast.Module) -> set[str]:
 
 
 def _recipe(tree: ast.Module) -> Recipe | None:
+    values = []
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id="RECIPE")], value=value):
-                return _literal_recipe(value)
+                values.append(value)
             case ast.AnnAssign(target=ast.Name(id="RECIPE"), value=ast.expr() as value):
-                return _literal_recipe(value)
+                values.append(value)
             case _:
                 pass
-    return None
+    # One that is imported, or made in an `if`, must not silently give way to the preset's.
+    bindings = sum(map(_binds_recipe, ast.walk(tree)))
+    if bindings > 1 or len(values) < bindings:
+        raise ValueError(f"{_LITERAL}; received one that is imported, conditional or assigned more than once")
+    return _literal_recipe(values[0]) if values else None
+
+
+def _binds_recipe(node: ast.AST) -> bool:
+    match node:
+        case ast.Name(id="RECIPE", ctx=ast.Store()) | ast.alias(asname="RECIPE") | ast.alias("RECIPE", None):
+            return True
+        case _:
+            return False
 
 
 def _literal_recipe(value: ast.expr) -> Recipe:
-    expected = "RECIPE must be Recipe(name=value, …) with literal values, so that it can be read without an import"
     match value:
         case ast.Call(func=ast.Name(id="Recipe") | ast.Attribute(attr="Recipe"), args=[], keywords=keywords):
             pass
         case _:
-            raise ValueError(f"{expected}; received {ast.unparse(value)}")
+            raise ValueError(f"{_LITERAL}; received {ast.unparse(value)}")
     options: dict[str, Any] = {}
     for keyword in keywords:
         try:
             options[keyword.arg or "**"] = ast.literal_eval(keyword.value)
-        except ValueError:
-            raise ValueError(f"{expected}; received {ast.unparse(keyword)}") from None
+        except (ValueError, TypeError):  # TypeError: a list as a dictionary's key
+            raise ValueError(f"{_LITERAL}; received {ast.unparse(keyword)}") from None
     try:
         return msgspec.convert(options, Recipe)
     except msgspec.ValidationError as error:

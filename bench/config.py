@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -22,7 +22,7 @@ RecipeSource = Literal["model", "common"]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
-class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What a run was asked to do; every field is a flag of `python -m bench run` and a name in `bench.toml`.
 
     Fields that are tuples are axes of the matrix. An empty tuple, or None, leaves the choice to each model's recipe
@@ -48,7 +48,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     validation: Fraction = 0.1
     timeout: Positive | None = None
     order: Order = "interleaved"
-    sample_interval: Annotated[float, msgspec.Meta(ge=0.01)] = 0.2
+    sample_interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.2
     data_dir: str | None = None
     out: str = "reports"
     name: str | None = None
@@ -95,7 +95,7 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
     given = {name: value for name, value in flags.items() if value is not None and value != []}
     asked = (_read_toml(toml) if toml else {}) | given
     preset = asked.get("preset", "quick")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
     values = msgspec.to_builtins(PRESETS[preset]) | {name: _normalized(name, value) for name, value in asked.items()}
     if isinstance(values["common"], dict):
@@ -139,7 +139,10 @@ def _normalized(name: str, value: object) -> object:
         items = value if isinstance(value, list | tuple) else [value]
         return [part.strip() if isinstance(part, str) else part for item in items for part in _split(item)]
     if name in _SECONDS and isinstance(value, str):
-        return parse_duration_s(value)
+        try:
+            return parse_duration_s(value)
+        except UsageError as error:
+            raise UsageError(f"--{name}: {error}") from None
     return value
 
 
@@ -148,7 +151,27 @@ def _split(item: object) -> list[object]:
 
 
 def _explain(error: str, asked: Mapping[str, Any], toml: Path | None) -> str:
-    name = error.partition("$.")[2].rstrip("`").partition("[")[0].partition(".")[0]
+    """Turn msgspec's `Expected `int` >= 1 - at `$.batch-size[...]`` into a sentence that names the flag."""
+    fact, _, place = error.partition(" - at `$.")
+    if not place:
+        return error
+    name, _, inner = place.rstrip("`").partition("[")[0].partition(".")
+    if name == "common":
+        source = f"{toml}: [common]{f' {inner}' if inner else ''}"
+    else:
+        source = f"--{name} (flags or {toml})" if toml else f"--{name}"
     received = f"; received {asked[name]!r}" if name in asked else ""
-    source = f" (flags or {toml})" if toml else ""
-    return f"--{name}{source}: {error.partition(' - at')[0]}{received}" if name else error
+    choices = _choices(_field_type(Recipe, inner) if inner else _field_type(RunConfig, name))
+    expected = f"; choose from {', '.join(choices)}" if choices else ""
+    return f"{source}: {fact}{received}{expected}"
+
+
+def _field_type(struct: type[msgspec.Struct], name: str) -> object:
+    return next(field.type for field in msgspec.structs.fields(struct) if field.encode_name == name)
+
+
+def _choices(kind: object) -> tuple[str, ...]:
+    """Return the words that a type allows, or none if it is not about words."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((words for part in get_args(kind) if (words := _choices(part))), ())

@@ -43,16 +43,16 @@ def expand(config: RunConfig, *, models: Sequence[ModelFile], choices: Sequence[
     """
     if not config.model:
         raise UsageError("no model was asked for; `python -m bench models` lists them")
-    cells: list[Cell] = []
+    cells: dict[str, Cell] = {}  # by what tells trials apart: a copy of a model file elsewhere is the same model
     refused: dict[Cell, tuple[Status, str]] = {}
     for model, choice in itertools.product(models, choices):
         for cell in _cells(config, model, choice, dataset):
-            cells.append(cell)
+            cells.setdefault(Trial(cell=cell, seed=config.seed).key, cell)
             if choice.problem is not None:
                 refused[cell] = "skipped", choice.problem
             elif model.problem is not None:
                 refused[cell] = "failed", model.problem
-    trials = tuple(_ordered(config, tuple(dict.fromkeys(cells))))
+    trials = tuple(_ordered(config, tuple(cells.values())))
     refusals = {trial.key: refused[trial.cell] for trial in trials if trial.cell in refused}
     return Plan(trials=trials, refusals=refusals)
 

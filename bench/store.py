@@ -36,6 +36,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._mend = b""
         with _storing(path):
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             size = os.fstat(self._fd).st_size
@@ -49,10 +50,12 @@ class Journal:
         Raises:
             StoreError: The line could not be written whole.
         """
-        line = msgspec.json.encode(record) + b"\n"
+        line = self._mend + msgspec.json.encode(record) + b"\n"
         with _storing(self.path):
             if os.write(self._fd, line) != len(line):
+                self._mend = b"\n"  # if space is freed, the next record must not be glued to this half
                 raise StoreError(f"{self.path}: only a part of a line could be written; free some space and resume")
+        self._mend = b""
 
     def sync(self) -> None:
         """Return when everything appended is on the disk, safe from a power cut."""
@@ -103,10 +106,10 @@ class TrialFolder:
         """Write how the trial ended."""
         write_atomically(self.result, encode_pretty(result))
 
-    def last_checkpoint(self) -> int | None:
-        """Return after how many finished epochs the newest whole checkpoint was taken, or None."""
-        epochs = [int(path.stem.removeprefix("epoch-")) for path in self.checkpoint.glob("epoch-*.npz")]
-        return max(epochs, default=None)
+    def checkpoints(self) -> frozenset[int]:
+        """Return after how many finished epochs whole checkpoints were taken."""
+        numbers = (path.stem.removeprefix("epoch-") for path in self.checkpoint.glob("epoch-*.npz"))
+        return frozenset(int(number) for number in numbers if number.isdecimal())
 
 
 class RunFolder:
@@ -215,7 +218,7 @@ def read_journal(path: Path, kind: type[T]) -> tuple[tuple[T, ...], int]:
     for line in path.read_bytes().splitlines():
         try:
             records.append(decoder.decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             damaged += 1
     return tuple(records), damaged
 

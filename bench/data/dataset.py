@@ -111,7 +111,8 @@ def as_labels(values: object, *, where: str) -> Labels:
             f"{where}: labels must be one integer an image; received {labels.dtype} of shape {labels.shape}"
         )
     bound = np.iinfo(np.int32)
-    return np.clip(labels, bound.min, bound.max).astype(np.int32)  # what is clipped is out of range in any case
+    clipped: Labels = np.clip(labels, bound.min, bound.max).astype(np.int32)  # what is clipped is out of range anyway
+    return clipped
 
 
 def check(name: str, splits: Splits) -> None:
@@ -138,7 +139,9 @@ def check(name: str, splits: Splits) -> None:
 
 def _check_split(where: str, images: Images, labels: Labels, num_classes: int) -> None:
     if images.dtype != np.uint8:
-        raise DataError(f"{where}: images must be uint8, 0 to 255; received {images.dtype}. Convert and save them again")
+        raise DataError(
+            f"{where}: images must be uint8, 0 to 255; received {images.dtype}. Convert and save them again"
+        )
     if images.ndim != 4 or images.shape[3] not in {1, 3} or 0 in images.shape[1:]:
         raise DataError(
             f"{where}: images must have the shape (images, height, width, channels) with 1 or 3 channels; "

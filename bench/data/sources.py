@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from io import BufferedReader, BytesIO
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +168,14 @@ SOURCES: dict[str, Source] = {
     )
 }
 
+NAMES = (*SOURCES, "cifar100:coarse")
+"""What `--dataset` takes besides paths."""
+
+
+def source_name(name: str) -> str:
+    """The key of `SOURCES` that one of `NAMES` refers to."""
+    return name.removesuffix(":coarse")
+
 
 def folders(data_dir: str | None) -> tuple[Path, ...]:
     """Where data sets are looked for; the first folder is the one that they are downloaded to.
@@ -197,9 +205,16 @@ def find(name: str, data_dir: str | None = None) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
-def has_digest(file: BinaryIO, digest: str) -> bool:
+def has_digest(file: BufferedReader | BytesIO, digest: str) -> bool:
     """Whether a file's content, from its beginning, has this SHA-256 or MD5; rewinds it."""
     file.seek(0)
     found = hashlib.file_digest(file, "md5" if len(digest) == 32 else "sha256").hexdigest()
     file.seek(0)
     return found == digest
+
+
+def provenance(name: str, place: Path, *, official: bool) -> tuple[str, ...]:
+    """What to tell the user about files whose content is not the published one; nothing if it is."""
+    if official:
+        return ()
+    return (f"the content of {place.name} is not {name} as published: it is used as it is, under its own digest",)

@@ -100,7 +100,7 @@ class _Block:
         return paint
 
     def _object(self, shape: PerImage) -> Mask:
-        middle, off = SIZE * _PIXEL // 2, 4 * _PIXEL
+        middle, off = SIZE * _PIXEL // 2, 5 * _PIXEL
         x, y = self._between(middle - off, middle + off), self._between(middle - off, middle + off)
         angle, radius = self._between(-16, 17), self._between(10 * _PIXEL, 14 * _PIXEL)
         u, v = _frame(x, y, angle % _TURN, radius)
@@ -113,9 +113,9 @@ class _Block:
         return mask
 
     def _surface(self, surface: PerImage) -> Mask:
-        tilt = self._between(-12, 13) + (surface == SURFACES.index("striped")) * (_TURN // 4)
+        tilt = self._between(-8, 9) + (surface == SURFACES.index("striped")) * (_TURN // 4)
         x, y = self._between(0, SIZE * _PIXEL), self._between(0, SIZE * _PIXEL)
-        u, v = _frame(x, y, tilt % _TURN, self._between(4 * _PIXEL, 7 * _PIXEL))
+        u, v = _frame(x, y, tilt % _TURN, self._between(4 * _PIXEL, 6 * _PIXEL))
         mask = np.empty(u.shape, np.bool_)
         for number, name in enumerate(SURFACES):
             chosen = np.flatnonzero(surface == number)
@@ -129,8 +129,8 @@ class _Block:
         object_hue = colour * _HUES // len(COLOURS) + self._between(-jitter, jitter)
         palette = np.zeros((_BLOCK, 6, 4), np.uint8)
         kinds = (  # hue, range of saturation, range of the dark colour's share of the light one, in 256ths
-            (any_hue[0], (0, 120), (140, 220)),
-            (any_hue[1], (60, 230), (140, 220)),
+            (any_hue[0], (0, 120), (170, 235)),
+            (any_hue[1], (60, 230), (170, 235)),
             (object_hue, (100, 230), (60, 130)),
         )
         for number, (hue, saturation, share) in enumerate(kinds):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,6 +34,7 @@ WORKER = (sys.executable, "-P", "-m", "bench.worker")
 SILENCE_S = 300.0
 STOP_S = 5.0
 LOG_LINES = 3
+LOG_BYTES = 4096
 
 
 class Overdue(Exception):  # noqa: N818 -- a reason to stop waiting, not an error of the program
@@ -52,6 +53,7 @@ class LocalRun:
         sample_interval_s: Between two samples.
         data_dir: Handed to the worker.
         command: The worker; tests put another in its place.
+        stop: Can be read from when the run is to stop. None for a run that nothing stops.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class LocalRun:
         sample_interval_s: float = 0.2,
         data_dir: str | None = None,
         command: Sequence[str] = WORKER,
+        stop: socket.socket | None = None,
     ) -> None:
         self._trial = trial
         self._folder = folder
@@ -74,9 +77,11 @@ class LocalRun:
         self._sample_interval_s = sample_interval_s
         self._data_dir = data_dir
         self._command = tuple(command)
+        self._stop_requests = stop
         self._point = resume_point(folder)
         self._started_s = 0.0
         self._alive_s = 0.0
+        self._log_start = 0
         self._events: list[Event] = []
 
     def run(self) -> Result:
@@ -99,33 +104,35 @@ class LocalRun:
         )
         journal.close()
         tail: Tail[Event] = Tail(self._folder.events, Event)  # type: ignore[arg-type]  # a union is a type to msgspec
-        samples = Journal(self._folder.samples)
         oom = OomCounter()
+        samples = Journal(self._folder.samples)
         ours, theirs = socket.socketpair()
-        self._started_s = time.monotonic()
-        process = self._start(theirs)
-        theirs.close()
-        sampler = Sampler(
-            pid=process.pid,
-            gpu_uuids=self._trial.cell.device.gpu_uuids,
-            interval_s=self._sample_interval_s,
-            clock=self._clock,
-        )
-        ended: tuple[Status, str] | None = None
-        by_itself = False
-        try:
-            self._observer.trial_started(self._trial, self._point.attempt)
-            self._watch(ours, sampler, samples, tail)
-            by_itself = True
-        except Overdue as overdue:
-            ended = "timeout", str(overdue)
-        except KeyboardInterrupt:
-            ended = "interrupted", "stopped by the user; `--resume` takes it up"
-        finally:
-            self._stop(process, by_itself=by_itself)
-            ours.close()
-            sampler.close()
-            samples.close()
+        with closing(samples), ours:
+            self._started_s = time.monotonic()
+            try:
+                with theirs:
+                    process = self._start(theirs)
+            except OSError as error:
+                reason = f"the worker could not be started: {error}"
+                return Result(key=self._trial.key, status="failed", reason=reason, attempts=self._point.attempt)
+            ended: tuple[Status, str] | None = None
+            by_itself = False
+            try:
+                sampler = Sampler(
+                    pid=process.pid,
+                    gpu_uuids=self._trial.cell.device.gpu_uuids,
+                    interval_s=self._sample_interval_s,
+                    clock=self._clock,
+                )
+                with closing(sampler):
+                    self._observer.trial_started(self._trial, self._point.attempt)
+                    by_itself = self._watch(process, ours, sampler, samples, tail)
+                if not by_itself:
+                    ended = "interrupted", "stopped by the user; `--resume` takes it up"
+            except Overdue as overdue:
+                ended = "timeout", str(overdue)
+            finally:
+                self._stop(process, by_itself=by_itself)
         wall_s = round(self._clock(), 6)
         self._tell(tail.read())
         status, reason = ended or self._explain(process.returncode, oom)
@@ -150,6 +157,7 @@ class LocalRun:
             data_dir=self._data_dir,
         )
         with self._folder.log.open("ab") as log:
+            self._log_start = log.tell()
             # A session of its own: Ctrl-C in the terminal reaches the launcher alone, which then decides.
             return subprocess.Popen(
                 [*self._command, msgspec.json.encode(assignment).decode()],
@@ -160,10 +168,26 @@ class LocalRun:
                 start_new_session=True,
             )
 
-    def _watch(self, channel: socket.socket, sampler: Sampler, samples: Journal, tail: Tail[Event]) -> None:
-        """Sleep until the next sample is due or the worker is gone, which closes its end of the channel."""
+    def _watch(
+        self,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        sampler: Sampler,
+        samples: Journal,
+        tail: Tail[Event],
+    ) -> bool:
+        """Sleep until the next sample is due or the worker is gone, which closes its end of the channel.
+
+        Returns:
+            Whether the worker ends by itself; False if the run is to stop.
+        """
         self._alive_s = self._clock()
-        while not select.select([channel], [], [], sampler.due_in())[0]:
+        awaited = [channel] if self._stop_requests is None else [channel, self._stop_requests]
+        # What the worker started may outlive it and hold its end of the channel: then only `poll` tells.
+        while process.poll() is None:
+            ready, _, _ = select.select(awaited, [], [], sampler.due_in())
+            if ready:
+                return channel in ready
             sample = sampler.poll()
             if sample is None:
                 continue
@@ -171,6 +195,7 @@ class LocalRun:
             self._observer.sampled(self._trial, sample)
             self._tell(tail.read())
             self._check(sample)
+        return True
 
     def _check(self, sample: Sample) -> None:
         if sample.cpu_percent is None or sample.cpu_percent > 0:
@@ -209,13 +234,24 @@ class LocalRun:
                 return "oom_host", "killed by the kernel: the machine or its control group ran out of memory"
             return "killed", "killed from outside (SIGKILL), not for lack of memory as far as the kernel says"
         if exit_code < 0:
-            return "failed", f"crashed with {signal.Signals(-exit_code).name}; {self._log_end()}"
+            return "failed", f"crashed with {_signal_name(-exit_code)}; {self._log_end()}"
         return "failed", f"the worker ended without a result, with exit code {exit_code}; {self._log_end()}"
 
     def _log_end(self) -> str:
-        lines = [line for line in self._folder.log.read_text("utf-8", "replace").splitlines() if line.strip()]
-        said = " | ".join(lines[-LOG_LINES:]) if lines else "it said nothing"
+        with self._folder.log.open("rb") as log:
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - LOG_BYTES))
+            text = log.read().decode("utf-8", "replace")
+        # What was said may hold anything; the reason is shown in terminals and tables.
+        lines = ["".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines()]
+        said = " | ".join([line for line in lines if line][-LOG_LINES:]) or "it said nothing"
         return f"last in {self._folder.log.name}: {said}"
 
     def _clock(self) -> float:
         return self._point.offset_s + time.monotonic() - self._started_s
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal has no name of its own
+        return f"signal {number}"

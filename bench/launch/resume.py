@@ -34,14 +34,16 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
     """Return where the next attempt begins: after the last epoch that has both its event and its checkpoint."""
     events, _ = folder.read_events()
     attempt = sum(isinstance(event, Attempt) for event in events) + 1
-    finished = {event.epoch for event in events if isinstance(event, Epoch)}
-    checkpoint = folder.last_checkpoint()
-    if checkpoint is None or checkpoint not in finished:
-        return ResumePoint(attempt=attempt, epochs_done=0, offset_s=0.0)
-    ends_s = [
-        event.end_s
-        for event in events
-        if (isinstance(event, Epoch) or (isinstance(event, PhaseDone) and event.phase == "checkpoint"))
-        and event.epoch == checkpoint
-    ]
-    return ResumePoint(attempt=attempt, epochs_done=checkpoint, offset_s=max(ends_s))
+    ends_s: dict[int, float] = {}
+    for event in events:
+        match event:
+            case Attempt(epochs_done=kept):  # what earlier attempts did beyond that was lost
+                ends_s = {epoch: end_s for epoch, end_s in ends_s.items() if epoch <= kept}
+            case Epoch(epoch=epoch, end_s=end_s):
+                ends_s[epoch] = end_s
+            case PhaseDone(phase="checkpoint", epoch=int(epoch), end_s=end_s) if epoch in ends_s:
+                ends_s[epoch] = end_s
+            case _:
+                pass
+    epochs_done = max(ends_s.keys() & folder.checkpoints(), default=0)
+    return ResumePoint(attempt=attempt, epochs_done=epochs_done, offset_s=ends_s.get(epochs_done, 0.0))

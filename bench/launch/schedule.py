@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import signal
+import socket
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bench.launch.local import WORKER, LocalRun
@@ -24,11 +26,14 @@ class StoppedError(Exception):
 
 
 def pending(folder: RunFolder, run: Run) -> tuple[Trial, ...]:
-    """Return the trials that have no result yet, in order; a failure counts as none."""
+    """Return the trials that have no result yet, in order; a failure counts as none.
+
+    A trial that no process was ever started for was refused when the run was planned, and that stands.
+    """
 
     def settled(trial: Trial) -> bool:
         result = folder.trial(trial.key).read_result()
-        return result is not None and result.status in SETTLED
+        return result is not None and (result.status in SETTLED or result.attempts == 0)
 
     return tuple(trial for trial in run.trials if not settled(trial))
 
@@ -48,8 +53,10 @@ def run_trials(
         StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
         StoreError: The folder cannot be written any more.
     """
-    for trial in pending(folder, run):
-        with _stoppable():
+    with _stop_requests() as stop:
+        for trial in pending(folder, run):
+            if select.select([stop], [], [], 0)[0]:
+                raise StoppedError
             result = LocalRun(
                 trial,
                 folder.trial(trial.key),
@@ -58,10 +65,11 @@ def run_trials(
                 sample_interval_s=run.config.sample_interval,
                 data_dir=run.config.data_dir,
                 command=command,
+                stop=stop,
             ).run()
-        record(folder, trial, result, observer)
-        if result.status == "interrupted":
-            raise StoppedError
+            record(folder, trial, result, observer)
+            if result.status == "interrupted":
+                raise StoppedError
 
 
 def record(folder: RunFolder, trial: Trial, result: Result, observer: Observer) -> None:
@@ -71,22 +79,28 @@ def record(folder: RunFolder, trial: Trial, result: Result, observer: Observer) 
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn the first request to stop into KeyboardInterrupt, and ignore further ones while the run winds down."""
-    asked = False
+def _stop_requests() -> Iterator[socket.socket]:
+    """Yield what can be read from once somebody asks to stop.
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a signal handler
-        nonlocal asked
-        if not asked:
-            asked = True
-            raise KeyboardInterrupt
+    Nothing is raised where a signal happens to arrive: a worker that was just started, or a result that is being
+    written, would be lost. Signals that are ignored, as `nohup` does with SIGHUP, stay so.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a signal handler
+        with suppress(BlockingIOError):  # asked often enough
+            theirs.send(b"!")
 
     signals = [signal.SIGINT, signal.SIGTERM]
     if sys.platform != "win32":
         signals.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, stop) for number in signals}
+    heard = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, ask) for number in heard}
     try:
-        yield
+        yield ours
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        ours.close()
+        theirs.close()

@@ -35,6 +35,6 @@ class Tail(Generic[T]):
         for line in lines:
             try:
                 records.append(self._decoder.decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
         return records

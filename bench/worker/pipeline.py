@@ -28,6 +28,8 @@ class Pipeline:
 
     def __init__(self, recipe: Recipe, x_train: np.ndarray, *, threads: int) -> None:
         self._flip = recipe.horizontal_flip
+        with tf.device("CPU:0"):
+            self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._threads = threads
         channels = x_train.shape[-1]
         if recipe.normalization == "standard":
@@ -37,10 +39,8 @@ class Pipeline:
         self._scale = tf.constant(1 / deviation, tf.float32)
         self._shift = tf.constant(-mean / deviation, tf.float32)
 
-    def training(
-        self, images: np.ndarray, labels: np.ndarray, *, batch_size: int, seed: int, epochs_done: int, epochs: int
-    ) -> tf.data.Dataset:
-        """Return the batches of all epochs from `epochs_done` on, one after the other."""
+    def training(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Return the batches of one epoch: of whichever `begin_epoch` named last when the iteration begins."""
         count = len(images)
         steps = -(-count // batch_size)
         x, y = _resident(images), _resident(labels)
@@ -56,9 +56,13 @@ class Pipeline:
                 batch = tf.where(mirrored, tf.reverse(batch, axis=[2]), batch)
             return self._normalize(batch), tf.gather(y, indices)
 
-        dataset = tf.data.Dataset.range(epochs_done, epochs).flat_map(epoch_batches)
-        dataset = dataset.map(fetch, num_parallel_calls=self._threads, deterministic=True)
-        return self._finish(dataset)
+        dataset = tf.data.Dataset.from_tensors(0).map(lambda _: self._epoch.read_value()).flat_map(epoch_batches)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+        return self._finish(dataset.map(fetch, num_parallel_calls=self._threads, deterministic=True))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the next iteration over the training batches be that of this epoch, counted from 0."""
+        self._epoch.assign(epoch)
 
     def evaluation(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
         """Return the batches of a split, once, in its order."""

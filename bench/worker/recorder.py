@@ -38,6 +38,7 @@ class Recorder(keras.callbacks.CallbackList):
         steps_per_epoch: Steps that make an epoch.
         images_per_epoch: Training images, in batches of `batch_size` of which the last may be smaller.
         batch_size: Images a step.
+        begin_epoch: Called with an epoch, counted from 0, before its first batch is drawn.
         save: Called with the number of finished epochs once an epoch's event is on disk.
     """
 
@@ -50,6 +51,7 @@ class Recorder(keras.callbacks.CallbackList):
         steps_per_epoch: int,
         images_per_epoch: int,
         batch_size: int,
+        begin_epoch: Callable[[int], None],
         save: Callable[[int], None],
     ) -> None:
         super().__init__(model=model, add_history=True)
@@ -58,6 +60,7 @@ class Recorder(keras.callbacks.CallbackList):
         self._steps_per_epoch = steps_per_epoch
         self._images_per_epoch = images_per_epoch
         self._batch_size = batch_size
+        self._begin_epoch = begin_epoch
         self._save = save
         self._epoch = 0
         self._start_s = 0.0
@@ -72,6 +75,7 @@ class Recorder(keras.callbacks.CallbackList):
         """Start the epoch's clock."""
         super().on_epoch_begin(epoch, logs)
         self._epoch = epoch + 1
+        self._begin_epoch(epoch)
         self._start_s = self._checked_s = self._phases.now()
         self._begin_blocks(self._start_s, steps_done=0)
 
@@ -80,8 +84,9 @@ class Recorder(keras.callbacks.CallbackList):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Count steps; stamp a block when it is long enough, and the end of training when all steps are done."""
-        steps_done = batch + 1
-        last = steps_done >= self._steps_per_epoch
+        # The last execution of an epoch may hold fewer steps than the others, which Keras does not tell.
+        steps_done = min(batch + 1, self._steps_per_epoch)
+        last = steps_done == self._steps_per_epoch
         now_s = self._phases.now() if last else self._phases.clock.now()
         if last or now_s - self._block_s >= BLOCK_S:
             self._counts.append(steps_done - self._steps_stamped)

@@ -17,7 +17,7 @@ from bench.errors import DeviceError
 from bench.records import Cell, Memory, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 PROBE_S = 0.4
@@ -56,12 +56,11 @@ def training_devices(cell: Cell) -> tuple[str, ...]:
     return tuple(device.name for device in tf.config.list_logical_devices(kind))
 
 
-def strategy_scope(devices: Sequence[str]) -> AbstractContextManager[object]:
-    """Return the scope to build in: several devices are trained on together, one needs nothing."""
+def strategy_scope(devices: Sequence[str]) -> Callable[[], AbstractContextManager[object]]:
+    """Return what makes the scope to build and compile in: several devices are trained on together, one needs none."""
     if len(devices) > 1:
-        scope: AbstractContextManager[object] = tf.distribute.MirroredStrategy(devices).scope()
-        return scope
-    return nullcontext()
+        return tf.distribute.MirroredStrategy(devices).scope
+    return nullcontext
 
 
 def synchronize() -> None:

@@ -33,6 +33,7 @@ class Batches:
     `first` holds a few training images: what the model is asked before training must not be the test split.
     """
 
+    pipeline: Pipeline
     training: tf.data.Dataset
     validation: tf.data.Dataset | None
     test: tf.data.Dataset
@@ -50,12 +51,13 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     phases = Phases(clock, journal, runtime.synchronize)
     runtime.configure(cell, trial.seed)
     devices = runtime.training_devices(cell)
+    strategy_scope = runtime.strategy_scope(devices)
     phases.done("import", start_s=assignment.offset_s)
 
     with phases.phase("data"):
         data = _load(cell.dataset, assignment.data_dir)
-        batches = _batches(data, trial, assignment.epochs_done)
-    with phases.phase("build"), runtime.strategy_scope(devices):
+        batches = _batches(data, trial)
+    with phases.phase("build"), strategy_scope():
         model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
         output = building.ask_output(model, next(iter(batches.first))[0])
     journal.append(
@@ -65,7 +67,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             output=output,
         )
     )
-    with phases.phase("compile"), runtime.strategy_scope(devices):
+    with phases.phase("compile"), strategy_scope():
         building.compile_model(model, cell, output=output)
     with phases.phase("warmup"):
         journal.append(runtime.describe(cell, devices))
@@ -83,6 +85,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
                 steps_per_epoch=steps_per_epoch(cell),
                 images_per_epoch=cell.dataset.num_train,
                 batch_size=cell.batch_size,
+                begin_epoch=batches.pipeline.begin_epoch,
                 save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
             ),
             assignment.epochs_done,
@@ -118,19 +121,13 @@ def _load(spec: DatasetSpec, data_dir: str | None) -> Dataset:
     return data
 
 
-def _batches(data: Dataset, trial: Trial, epochs_done: int) -> Batches:
+def _batches(data: Dataset, trial: Trial) -> Batches:
     cell = trial.cell
     pipeline = Pipeline(cell.recipe, data.x_train, threads=cell.device.threads)
     held_back = len(data.x_validation) > 0
     return Batches(
-        training=pipeline.training(
-            data.x_train,
-            data.y_train,
-            batch_size=cell.batch_size,
-            seed=trial.seed,
-            epochs_done=epochs_done,
-            epochs=cell.epochs,
-        ),
+        pipeline=pipeline,
+        training=pipeline.training(data.x_train, data.y_train, batch_size=cell.batch_size, seed=trial.seed),
         validation=(
             pipeline.evaluation(data.x_validation, data.y_validation, batch_size=cell.batch_size) if held_back else None
         ),
@@ -148,10 +145,9 @@ def _warm_up(model: keras.Model, cell: Cell, batches: Batches, folder: Path, epo
     if not epochs_done:
         checkpoint.save(folder, model, epoch=0)
     if epochs_done < cell.epochs:
-        steps = min(cell.steps_per_execution, steps_per_epoch(cell))
-        model.fit(batches.training, steps_per_epoch=steps, shuffle=False, verbose=0)
+        model.fit(batches.training.take(cell.steps_per_execution), shuffle=False, verbose=0)
     if batches.validation is not None:
-        model.evaluate(batches.validation, steps=1, verbose=0)
+        model.evaluate(batches.validation.take(cell.steps_per_execution), verbose=0)
     model.predict(batches.first, verbose=0)
     checkpoint.restore(folder, model, epoch=epochs_done)
 
@@ -160,7 +156,6 @@ def _fit(model: keras.Model, cell: Cell, batches: Batches, recorder: Recorder, e
     model.fit(
         batches.training,
         validation_data=batches.validation,
-        steps_per_epoch=steps_per_epoch(cell),
         initial_epoch=epochs_done,
         epochs=cell.epochs,
         callbacks=recorder,

@@ -1,0 +1,31 @@
+"""An observer for tests: it keeps what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.records import Event, Result, Sample, Trial
+
+
+@dataclass
+class Silent:
+    """Prints nothing; remembers."""
+
+    attempts: list[int] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+
+    def trial_started(self, trial: Trial, attempt: int) -> None:
+        self.attempts.append(attempt)
+
+    def event(self, trial: Trial, event: Event) -> None:
+        self.events.append(event)
+
+    def sampled(self, trial: Trial, sample: Sample) -> None:
+        self.samples.append(sample)
+
+    def trial_ended(self, trial: Trial, result: Result) -> None:
+        self.results.append(result)

@@ -1,0 +1,220 @@
+"""A trial through the real worker: what it records, and that taking it up changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench import catalog
+from bench.analysis.frame import frames
+from bench.data.loading import load
+from bench.launch.local import LocalRun
+from bench.launch.resume import resume_point
+from bench.recipe import Recipe
+from bench.records import Built, Cell, Device, Epoch, PhaseDone, Runtime, Steps, Tested, Trial, TrialData
+from bench.store import TrialFolder, checkpoint_file
+from records_for_tests import run_data
+from silent import Silent
+
+pytestmark = pytest.mark.tf
+
+TINY_MODEL = '''
+"""A model that trains in a moment."""
+import keras
+from keras import layers
+
+
+def build(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape),
+        layers.MaxPooling2D(4),
+        layers.Flatten(),
+        layers.Dropout(0.5),
+        layers.Dense(num_classes{activation}),
+    ])
+'''
+START_UP = ["import", "data", "build", "compile", "warmup"]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A model file whose outputs are softmax."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_MODEL.format(activation=', activation="softmax"'))
+    return path
+
+
+def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=Recipe(), batch_size=64, **cell) -> Trial:  # noqa: B008
+    dataset = load("synthetic", limit_train=400, limit_test=100, validation=0.2).spec
+    return Trial(
+        cell=Cell(
+            model=catalog.find(str(model)).spec,
+            device=Device(kind="cpu", threads=threads, cpus=cpus),
+            precision=cell.pop("precision", "float32"),
+            jit=cell.pop("jit", "off"),
+            batch_size=batch_size,
+            epochs=epochs,
+            dataset=dataset,
+            recipe=recipe,
+            **cell,
+        ),
+        seed=seed,
+    )
+
+
+def run(trial, path, **options):
+    folder = TrialFolder(path)
+    folder.create(trial)
+    return folder, LocalRun(trial, folder, observer=Silent(), **options).run()
+
+
+def of(kind, folder):
+    return [event for event in folder.read_events()[0] if isinstance(event, kind)]
+
+
+def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_path):
+    """A trial leaves phases in order, all its steps and images, epochs, a test and predictions that agree with it."""
+    folder, result = run(make_trial(tiny, cpus=(0,)), tmp_path / "trial")
+    assert (result.status, result.reason) == ("ok", "")
+    phases = of(PhaseDone, folder)
+    assert [p.phase for p in phases if p.epoch is None] == [*START_UP, "test"]
+    assert [(p.phase, p.epoch) for p in phases if p.epoch] == [
+        (phase, epoch) for epoch in (1, 2) for phase in ("train", "validate", "checkpoint")
+    ]
+    for before, after in zip(phases, phases[1:], strict=False):
+        assert before.start_s <= before.end_s <= after.start_s
+    assert [sum(sum(s.counts) for s in of(Steps, folder) if s.epoch == epoch) for epoch in (1, 2)] == [5, 5]
+    assert sum(s.images for s in of(Steps, folder)) == 2 * 320
+    assert [(e.epoch, e.images) for e in of(Epoch, folder)] == [(1, 320), (2, 320)]
+    assert all(e.val_accuracy is not None and 0 <= e.val_accuracy <= 1 for e in of(Epoch, folder))
+    (tested,) = of(Tested, folder)
+    with np.load(folder.predictions) as predictions:
+        assert (predictions["label"] == predictions["predicted"]).mean() == tested.accuracy
+        assert ((predictions["confidence"] > 0) & (predictions["confidence"] <= 1)).all()
+    assert not folder.checkpoint.exists()
+    (runtime,) = of(Runtime, folder)
+    assert runtime.cpus == (0,)
+    assert runtime.intra_threads == 1
+    events, _ = folder.read_events()
+    report = frames(run_data(TrialData(trial=folder.read_trial(), events=events, result=result)))
+    assert report.trials["test_accuracy"].iloc[0] == tested.accuracy
+
+
+def test_one_thread_is_asked_for_and_one_works(tiny, tmp_path):
+    """A cell of one core gets one thread that works, on the core it was pinned to."""
+    folder, _ = run(make_trial(tiny, cpus=(0,), epochs=1), tmp_path / "trial")
+    assert of(Runtime, folder)[0].threads_used == 1
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, horizontal_flip=True)])
+def test_a_trial_that_is_taken_up_reaches_the_weights_of_one_that_was_not(tiny, tmp_path, monkeypatch, recipe):
+    """Killed within its third epoch and taken up, a trial ends with bit for bit the predictions of one left alone."""
+    model = "mnist_cnn"
+    trial = make_trial(model, cpus=(0,), epochs=4, recipe=recipe)
+    whole, result = run(trial, tmp_path / "whole")
+    assert result.status == "ok"
+
+    class Stop(Silent):
+        def event(self, trial, event):
+            super().event(trial, event)
+            if isinstance(event, PhaseDone) and event.phase == "checkpoint" and event.epoch == 2:
+                raise RuntimeError
+
+    cut = TrialFolder(tmp_path / "cut")
+    cut.create(trial)
+    with pytest.raises(RuntimeError):
+        LocalRun(trial, cut, observer=Stop(), sample_interval_s=0.01).run()
+    point = resume_point(cut)
+    assert point.attempt == 2
+    assert point.epochs_done in {2, 3, 4}  # it went on until the launcher noticed
+    again = LocalRun(trial, cut, observer=Silent()).run()
+    assert (again.status, again.attempts) == ("ok", 2)
+    epochs = [event.epoch for event in of(Epoch, cut)]
+    assert epochs[-(4 - point.epochs_done) :] == list(range(point.epochs_done + 1, 5)) or point.epochs_done == 4
+    with np.load(whole.predictions) as expected, np.load(cut.predictions) as received:
+        np.testing.assert_array_equal(received["confidence"], expected["confidence"])
+        np.testing.assert_array_equal(received["predicted"], expected["predicted"])
+    assert of(Tested, cut)[-1] == of(Tested, whole)[-1]
+
+
+def test_a_model_of_logits_is_asked_and_trained_as_such(tmp_path):
+    """A model without softmax is found to end in logits and gets a loss that is of the size of chance."""
+    path = tmp_path / "logits.py"
+    path.write_text(TINY_MODEL.format(activation=""))
+    folder, result = run(make_trial(path, epochs=1, recipe=Recipe(label_smoothing=0.1)), tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    assert of(Built, folder)[0].output == "logits"
+    assert of(Epoch, folder)[0].loss < 10
+
+
+def test_a_loss_that_is_no_number_is_diverged(tiny, tmp_path):
+    """A learning rate that blows the weights up ends as `diverged`, with the epoch in the reason."""
+    recipe = Recipe(optimizer="sgd", learning_rate=1e38)
+    path = tmp_path / "logits.py"
+    path.write_text(TINY_MODEL.format(activation=""))
+    _, result = run(make_trial(path, recipe=recipe), tmp_path / "trial")
+    assert result.status == "diverged"
+    assert "epoch" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def build(input_shape, num_classes:\n", "is not Python"),
+        ("def make(): ...\n", "defines no build"),
+        ("def build(input_shape, num_classes):\n    raise RuntimeError('no weights')\n", "raised RuntimeError: no weights"),
+        ("def build(input_shape, num_classes):\n    return 7\n", "must return a keras.Model; received int"),
+        (TINY_MODEL.replace("num_classes{activation}", "7"), "must end in 100 classes"),
+        ("import nowhere_to_be_found\ndef build(a, b): ...\n", "failed while it was imported"),
+    ],
+)
+def test_a_broken_model_file_is_a_failed_row_with_its_reason(tmp_path, source, said):
+    """A model file that cannot be used costs its own trial, and the reason says what is wrong with it."""
+    path = tmp_path / "broken.py"
+    path.write_text(source)
+    _, result = run(make_trial(path), tmp_path / "trial")
+    assert result.status == "failed"
+    assert said in result.reason
+
+
+def test_a_data_set_that_changed_since_the_plan_is_refused(tiny, tmp_path):
+    """A worker that finds other data than the plan saw fails instead of training on them."""
+    import msgspec
+
+    trial = make_trial(tiny)
+    dataset = msgspec.structs.replace(trial.cell.dataset, sha256="0" * 64)
+    trial = msgspec.structs.replace(trial, cell=msgspec.structs.replace(trial.cell, dataset=dataset))
+    _, result = run(trial, tmp_path / "trial")
+    assert result.status == "failed"
+    assert "has changed since this run was planned" in result.reason
+
+
+def test_a_cpu_that_may_not_be_used_is_said(tiny, tmp_path):
+    """A trial whose CPUs are gone fails before TensorFlow starts."""
+    _, result = run(make_trial(tiny, cpus=(4095,)), tmp_path / "trial")
+    assert result.status == "failed"
+    assert "cannot be pinned to CPUs 4095" in result.reason
+
+
+@pytest.mark.parametrize("options", [{"jit": "on"}, {"precision": "mixed_bfloat16"}, {"steps_per_execution": 2}])
+def test_every_setting_of_a_cell_trains(tiny, tmp_path, options):
+    """XLA, mixed precision and several steps an execution train to the end, every step counted once."""
+    folder, result = run(make_trial(tiny, **options), tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    assert sum(sum(s.counts) for s in of(Steps, folder)) == 10
+
+
+def test_a_damaged_checkpoint_is_said(tiny, tmp_path):
+    """A checkpoint that is no checkpoint fails the trial with its path and a next step."""
+    trial = make_trial(tiny)
+    folder = TrialFolder(tmp_path / "trial")
+    folder.create(trial)
+    folder.checkpoint.mkdir()
+    checkpoint_file(folder.checkpoint, 1).write_bytes(b"not an archive")
+    folder.events.write_bytes(
+        b'{"event":"attempt","number":1,"unix_s":1.0}\n'
+        b'{"event":"epoch","epoch":1,"end_s":9.0,"images":320,"loss":4.6,"accuracy":0.01}\n'
+    )
+    result = LocalRun(trial, folder, observer=Silent()).run()
+    assert result.status == "failed"
+    assert "is damaged" in result.reason
