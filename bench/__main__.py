@@ -17,7 +17,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python must not try to flush what nobody reads.
-        sys.stdout = None  # type: ignore[assignment]  # documented for exactly this
+        sys.stdout = None
         sys.exit(141)  # 128 + SIGPIPE, as a shell reports it
 
 

@@ -59,9 +59,9 @@ PRESETS: dict[str, RunConfig] = {
         preset="quick",
         model=("mnist_cnn", "mbn_quarter"),
         dataset="synthetic",
-        limit_train=5000,
-        limit_test=2000,
-        common=Recipe(epochs=3, batch_size=64, precision="float32"),
+        limit_train=2000,
+        limit_test=1000,
+        common=Recipe(epochs=3, batch_size=32, precision="float32"),
     ),
     # The founding experiment: every model by the one recipe of its report.
     "report": RunConfig(

@@ -19,13 +19,17 @@ class Silent:
     results: list[Result] = field(default_factory=list)
 
     def trial_started(self, trial: Trial, attempt: int) -> None:
+        """Keep the attempt."""
         self.attempts.append(attempt)
 
     def event(self, trial: Trial, event: Event) -> None:
+        """Keep the event."""
         self.events.append(event)
 
     def sampled(self, trial: Trial, sample: Sample) -> None:
+        """Keep the sample."""
         self.samples.append(sample)
 
     def trial_ended(self, trial: Trial, result: Result) -> None:
+        """Keep the result."""
         self.results.append(result)

@@ -8,6 +8,12 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
+
+from bench.analysis.columns import COLUMNS
+from bench.analysis.frame import frames, load_report, rows_of
+from bench.analysis.rewind import surviving_events, surviving_samples
+from bench.errors import StoreError
+from bench.records import Attempt, Epoch, GpuSample, PhaseDone, Record, Result, Runtime, Sample, Steps, Trial, TrialData
 from records_for_tests import (
     CPU,
     DATASET,
@@ -22,12 +28,6 @@ from records_for_tests import (
     start_up,
     trial,
 )
-
-from bench.analysis.columns import COLUMNS
-from bench.analysis.frame import frames, load_report, rows_of
-from bench.analysis.rewind import surviving_events, surviving_samples
-from bench.errors import StoreError
-from bench.records import Attempt, Epoch, GpuSample, PhaseDone, Record, Result, Runtime, Sample, Steps, Trial, TrialData
 
 
 def row(data: TrialData) -> dict[str, object]:

@@ -8,15 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records_for_tests import epochs, run_data, start_up
-from records_for_tests import trial as make_trial
-from silent import Silent
 
 import bench
 from bench.config import RunConfig
@@ -26,8 +24,16 @@ from bench.launch.local import LocalRun
 from bench.launch.resume import resume_point
 from bench.launch.schedule import StoppedError, pending, run_trials
 from bench.launch.tail import Tail
-from bench.records import Attempt, Done, Epoch, Event, PhaseDone, Result, Run, Sample, TrialData
+from bench.records import Attempt, Done, Epoch, Event, PhaseDone, Result, Run, Sample, Status, Trial, TrialData
 from bench.store import Journal, RunFolder, TrialFolder, checkpoint_file, read_run
+from records_for_tests import run_data
+from records_for_tests import trial as make_trial
+from silent import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 PATIENCE_S = 60.0  # for what must happen soon; only a failing test waits so long
@@ -53,7 +59,7 @@ with folder.lock():
 
 
 @pytest.fixture(autouse=True)
-def _default_signals():
+def _default_signals() -> Iterator[None]:
     """Stop requests are heard, also where tests were started with signals ignored."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -69,7 +75,7 @@ def worker(*modes: str) -> tuple[str, ...]:
     return sys.executable, str(FAKE_WORKER), ",".join(modes)
 
 
-def make_run(path: Path, *, trials: int = 1, **config: object) -> tuple[RunFolder, Run]:
+def make_run(path: Path, *, trials: int = 1, **config: Any) -> tuple[RunFolder, Run]:
     """A run folder of small trials that differ by their seed."""
     asked = [TrialData(trial=make_trial(seed=seed)) for seed in range(trials)]
     run = msgspec.structs.replace(run_data(*asked).run, config=RunConfig(sample_interval=0.05, **config))
@@ -83,7 +89,7 @@ def make_folder(path: Path) -> TrialFolder:
     return folder
 
 
-def run_one(path: Path, mode: str, **options: object) -> tuple[TrialFolder, Result]:
+def run_one(path: Path, mode: str, **options: Any) -> tuple[TrialFolder, Result]:
     """Run one trial, in a folder of its own if it has none yet."""
     folder = TrialFolder(path) if path.exists() else make_folder(path)
     observer = options.pop("observer", Silent())
@@ -93,7 +99,7 @@ def run_one(path: Path, mode: str, **options: object) -> tuple[TrialFolder, Resu
     return folder, run.run()
 
 
-def eventually(holds) -> bool:
+def eventually(holds: Callable[[], bool]) -> bool:
     """Whether something comes to hold within patience."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not (held := holds()) and time.monotonic() < deadline_s:
@@ -107,6 +113,7 @@ def pids(folder: TrialFolder) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody waited for has."""
     try:
         return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
     except psutil.NoSuchProcess:
@@ -118,7 +125,8 @@ def nobody_left(folder: TrialFolder, *, of: int = 1) -> bool:
     return len(pids(folder)) >= of and eventually(lambda: not any(map(is_running, pids(folder))))
 
 
-def events_of(kind: type, folder: TrialFolder) -> list:
+def events_of(kind: type[T], folder: TrialFolder) -> list[T]:
+    """The events of one kind, in order."""
     return [event for event in folder.read_events()[0] if isinstance(event, kind)]
 
 
@@ -135,7 +143,7 @@ ROWS = {
 }
 
 
-def test_whatever_a_worker_does_is_a_row_and_the_rest_goes_on(tmp_path):
+def test_whatever_a_worker_does_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     """Each trial has a result with its status, reason and exit code on disk, those after a bad one included."""
     folder, run = make_run(tmp_path / "run", trials=len(ROWS))
     observer = Silent()
@@ -153,7 +161,7 @@ def test_whatever_a_worker_does_is_a_row_and_the_rest_goes_on(tmp_path):
     assert observer.attempts == [1] * len(ROWS)
 
 
-def test_a_signal_without_a_name_is_a_row(tmp_path):
+def test_a_signal_without_a_name_is_a_row(tmp_path: Path) -> None:
     """A worker that dies of a real-time signal costs its own row, not the run."""
     if not hasattr(signal, "SIGRTMIN"):
         pytest.skip("this system has no real-time signals")
@@ -162,7 +170,7 @@ def test_a_signal_without_a_name_is_a_row(tmp_path):
     assert f"signal {signal.SIGRTMIN + 3}" in result.reason
 
 
-def test_a_worker_that_cannot_be_started_is_a_row(tmp_path):
+def test_a_worker_that_cannot_be_started_is_a_row(tmp_path: Path) -> None:
     """A command that is not there fails each trial with the system's reason; the run ends by itself."""
     folder, run = make_run(tmp_path / "run", trials=2)
     run_trials(folder, run, observer=Silent(), command=[str(tmp_path / "no-such-python")])
@@ -173,7 +181,7 @@ def test_a_worker_that_cannot_be_started_is_a_row(tmp_path):
         assert "no-such-python" in row.result.reason
 
 
-def test_a_training_is_told_and_kept_as_it_was_written(tmp_path):
+def test_a_training_is_told_and_kept_as_it_was_written(tmp_path: Path) -> None:
     """The observer hears every event of the worker in order, and samples are on disk as it got them."""
     observer = Silent()
     folder, result = run_one(tmp_path / "trial", "nap", observer=observer)
@@ -194,7 +202,9 @@ def test_a_training_is_told_and_kept_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(("rose", "status"), [(True, "oom_host"), (False, "killed"), (None, "killed")])
-def test_a_kill_is_called_out_of_memory_only_if_the_kernel_says_so(tmp_path, monkeypatch, rose, status):
+def test_a_kill_is_called_out_of_memory_only_if_the_kernel_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rose: bool | None, status: str
+) -> None:
     """SIGKILL is `oom_host` when the kernel counted a kill for want of memory, and `killed` when not or unknown."""
 
     class Counter:
@@ -207,7 +217,7 @@ def test_a_kill_is_called_out_of_memory_only_if_the_kernel_says_so(tmp_path, mon
     assert ("ran out of memory" in result.reason) == bool(rose)
 
 
-def test_other_ends_are_never_called_out_of_memory(tmp_path, monkeypatch):
+def test_other_ends_are_never_called_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A count that rises, for whatever process, does not turn another end of the worker into `oom_host`."""
 
     class Counter:
@@ -219,7 +229,7 @@ def test_other_ends_are_never_called_out_of_memory(tmp_path, monkeypatch):
     assert run_one(tmp_path / "ok", "ok")[1].status == "ok"
 
 
-def test_a_worker_that_gives_no_sign_of_life_is_ended_with_all_that_it_started(tmp_path):
+def test_a_worker_that_gives_no_sign_of_life_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     """One that neither writes nor computes is `timeout` with that reason, and its own children end too."""
     folder, result = run_one(tmp_path / "trial", "hang", silence_s=0.5)
     assert result.status == "timeout"
@@ -228,7 +238,7 @@ def test_a_worker_that_gives_no_sign_of_life_is_ended_with_all_that_it_started(t
     assert nobody_left(folder, of=2)
 
 
-def test_a_worker_that_computes_without_end_is_ended_by_the_timeout(tmp_path):
+def test_a_worker_that_computes_without_end_is_ended_by_the_timeout(tmp_path: Path) -> None:
     """Computing is a sign of life; only `timeout` ends it."""
     folder, result = run_one(tmp_path / "trial", "spin", silence_s=0.5, timeout_s=1.5)
     assert result.status == "timeout"
@@ -237,22 +247,16 @@ def test_a_worker_that_computes_without_end_is_ended_by_the_timeout(tmp_path):
     assert nobody_left(folder)
 
 
-def test_the_timeout_counts_on_the_trials_clock(tmp_path):
-    """A trial that is taken up has used what its finished epochs took."""
-    folder = make_folder(tmp_path / "trial")
-    write(folder, [*start_up(make_trial()), *epochs(make_trial())[:5]], checkpoints=[1])
-    _, result = run_one(folder.path, "cut", timeout_s=resume_point(folder).offset_s / 2)
-    assert result.status == "timeout"
-
-
-def test_the_rest_goes_on_after_a_timeout(tmp_path):
-    """The trial after one that used up its time runs and is ok."""
-    folder, run = make_run(tmp_path / "run", trials=2, timeout=4.0)
+def test_the_rest_goes_on_after_a_timeout(tmp_path: Path) -> None:
+    """A trial that is taken up has used what its finished epochs took; the next trial has all its time."""
+    folder, run = make_run(tmp_path / "run", trials=2, timeout=3600.5)
+    write(folder.trial(run.trials[0].key), START + ended(1, 3500.0, saved_s=3600.0), checkpoints=[1])
     run_trials(folder, run, observer=Silent(), command=worker("hang", "ok"))
-    assert [row.result and row.result.status for row in read_run(folder.path).trials] == ["timeout", "ok"]
+    results = [row.result for row in read_run(folder.path).trials]
+    assert [(result.status, result.attempts) for result in results if result] == [("timeout", 2), ("ok", 1)]
 
 
-def test_a_child_that_outlives_the_worker_does_not_keep_the_launcher_waiting(tmp_path):
+def test_a_child_that_outlives_the_worker_does_not_keep_the_launcher_waiting(tmp_path: Path) -> None:
     """The launcher notices that the worker is dead although its child holds the channel open, and ends the child."""
     folder, result = run_one(tmp_path / "trial", "killed_with_heir", timeout_s=PATIENCE_S)
     assert result.status == "killed"
@@ -260,9 +264,8 @@ def test_a_child_that_outlives_the_worker_does_not_keep_the_launcher_waiting(tmp
 
 
 @pytest.mark.parametrize("told", ["trial_started", "event", "sampled"])
-def test_an_observer_that_fails_leaves_no_process(tmp_path, told):
+def test_an_observer_that_fails_leaves_no_process(tmp_path: Path, told: Any) -> None:
     """What the observer raises comes out, after the worker and its child were ended."""
-
     folder = TrialFolder(tmp_path / "trial")
 
     def fail(*_: object) -> None:
@@ -276,7 +279,7 @@ def test_an_observer_that_fails_leaves_no_process(tmp_path, told):
     assert nobody_left(folder, of=2)
 
 
-def test_junk_that_a_worker_writes_stays_in_its_files(tmp_path):
+def test_junk_that_a_worker_writes_stays_in_its_files(tmp_path: Path) -> None:
     """Damaged lines are counted and the next attempt's event stands apart; the reason can be shown in a table."""
     folder, result = run_one(tmp_path / "trial", "garbage")
     assert result.reason.isprintable()
@@ -288,7 +291,7 @@ def test_junk_that_a_worker_writes_stays_in_its_files(tmp_path):
     assert b"\x1b" in folder.log.read_bytes()
 
 
-def test_a_reason_quotes_only_what_this_attempt_said(tmp_path):
+def test_a_reason_quotes_only_what_this_attempt_said(tmp_path: Path) -> None:
     """The log grows from attempt to attempt; what an earlier one said is no reason for the last one's end."""
     folder, first = run_one(tmp_path / "trial", "crash")
     assert "boom" in first.reason
@@ -299,7 +302,7 @@ def test_a_reason_quotes_only_what_this_attempt_said(tmp_path):
     assert "boom" in folder.log.read_text()
 
 
-def test_the_parent_sleeps_while_a_worker_works(tmp_path):
+def test_the_parent_sleeps_while_a_worker_works(tmp_path: Path) -> None:
     """The launching thread uses a small share of a core while it waits, sampling included."""
     began_s, cpu_began_s = time.monotonic(), time.thread_time()
     _, result = run_one(tmp_path / "trial", "nap")
@@ -339,7 +342,7 @@ def finish(folder: RunFolder, run: Run) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_stopped_run_is_recorded_and_can_be_finished(tmp_path, number):
+def test_a_stopped_run_is_recorded_and_can_be_finished(tmp_path: Path, number: Any) -> None:
     """A signal ends the worker, leaves an `interrupted` row and what was learnt; the next run finishes the trials."""
     folder, run = make_run(tmp_path / "run", trials=2)
     launcher = start_launcher(folder, "cut", "ok")
@@ -355,7 +358,7 @@ def test_a_stopped_run_is_recorded_and_can_be_finished(tmp_path, number):
     finish(folder, run)
 
 
-def test_a_launcher_that_is_killed_takes_its_worker_along(tmp_path):
+def test_a_launcher_that_is_killed_takes_its_worker_along(tmp_path: Path) -> None:
     """After kill -9 the worker ends by itself, the folder can be read and locked, and the run can be finished."""
     folder, run = make_run(tmp_path / "run", trials=2)
     launcher = start_launcher(folder, "cut", "ok")
@@ -379,12 +382,14 @@ class Stopper(Silent):
         super().__init__()
         self.told = told
 
-    def trial_started(self, trial, attempt):
+    def trial_started(self, trial: Trial, attempt: int) -> None:
+        """Ask at the start."""
         super().trial_started(trial, attempt)
         if self.told == "started":
             os.kill(os.getpid(), signal.SIGINT)
 
-    def trial_ended(self, trial, result):
+    def trial_ended(self, trial: Trial, result: Result) -> None:
+        """Ask at the end."""
         super().trial_ended(trial, result)
         if self.told == "ended":
             os.kill(os.getpid(), signal.SIGINT)
@@ -392,7 +397,7 @@ class Stopper(Silent):
 
 
 @pytest.mark.parametrize(("told", "statuses"), [("started", ["interrupted", None]), ("ended", ["ok", None])])
-def test_a_request_to_stop_is_not_lost_and_loses_nothing(tmp_path, told, statuses):
+def test_a_request_to_stop_is_not_lost_and_loses_nothing(tmp_path: Path, told: Any, statuses: Any) -> None:
     """It may come when a worker was just started, or after its trial ended: rows are written, nothing more begins."""
     folder, run = make_run(tmp_path / "run", trials=2)
     with pytest.raises(StoppedError):
@@ -402,7 +407,7 @@ def test_a_request_to_stop_is_not_lost_and_loses_nothing(tmp_path, told, statuse
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_closed_terminal_does_not_stop_what_was_started_with_nohup(tmp_path):
+def test_a_closed_terminal_does_not_stop_what_was_started_with_nohup(tmp_path: Path) -> None:
     """A signal that is ignored when the run begins stays ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     folder, run = make_run(tmp_path / "run")
@@ -412,11 +417,11 @@ def test_a_closed_terminal_does_not_stop_what_was_started_with_nohup(tmp_path):
     assert result.status == "ok"
 
 
-KEPT = ("ok", "diverged", "skipped")
-TRIED_AGAIN = ("failed", "killed", "timeout", "interrupted", "oom_host", "oom_gpu")
+KEPT: tuple[Status, ...] = ("ok", "diverged", "skipped")
+TRIED_AGAIN: tuple[Status, ...] = ("failed", "killed", "timeout", "interrupted", "oom_host", "oom_gpu")
 
 
-def test_resume_keeps_results_and_tries_failures_again(tmp_path):
+def test_resume_keeps_results_and_tries_failures_again(tmp_path: Path) -> None:
     """`ok`, `diverged` and `skipped` stand; every other end is tried again, in order, and so is none at all."""
     folder, run = make_run(tmp_path / "run", trials=len(KEPT + TRIED_AGAIN) + 1)
     for trial, status in zip(run.trials, KEPT + TRIED_AGAIN, strict=False):
@@ -429,7 +434,7 @@ def test_resume_keeps_results_and_tries_failures_again(tmp_path):
     assert pending(folder, run) == ()
 
 
-def test_what_was_refused_when_the_run_was_planned_starts_no_process(tmp_path):
+def test_what_was_refused_when_the_run_was_planned_starts_no_process(tmp_path: Path) -> None:
     """A trial whose row was written without a process, such as one of a broken model file, is not tried."""
     folder, run = make_run(tmp_path / "run", trials=2)
     refused = folder.trial(run.trials[0].key)
@@ -459,8 +464,9 @@ def ended(number: int, end_s: float, *, saved_s: float | None = None) -> list[Ev
     return [epoch, PhaseDone(phase="checkpoint", start_s=end_s, end_s=saved_s, epoch=number)]
 
 
-def attempt(number: int, **options: float) -> list[Event]:
-    return [Attempt(number=number, unix_s=1.8e9, **options)]
+def attempt(number: int, *, offset_s: float = 0.0, epochs_done: int = 0) -> list[Event]:
+    """What the launcher writes first."""
+    return [Attempt(number=number, unix_s=1.8e9, offset_s=offset_s, epochs_done=epochs_done)]
 
 
 ONE, TWO = ended(1, 10.0, saved_s=11.0), ended(2, 20.0, saved_s=21.0)
@@ -498,7 +504,9 @@ START = attempt(1)
         "across attempts",
     ],
 )
-def test_a_trial_is_taken_up_after_the_last_epoch_that_is_whole(tmp_path, events, checkpoints, expected):
+def test_a_trial_is_taken_up_after_the_last_epoch_that_is_whole(
+    tmp_path: Path, events: Any, checkpoints: Any, expected: Any
+) -> None:
     """That is the last one with both its event and its checkpoint; the clock is set to its end."""
     folder = make_folder(tmp_path / "trial")
     write(folder, events, checkpoints=checkpoints)
@@ -512,7 +520,9 @@ def test_a_trial_is_taken_up_after_the_last_epoch_that_is_whole(tmp_path, events
 
 
 @given(data=st.data(), count=st.integers(0, 5))
-def test_a_journal_that_grows_in_pieces_gives_every_record_once(tmp_path_factory, data, count):
+def test_a_journal_that_grows_in_pieces_gives_every_record_once(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: Any
+) -> None:
     """However the bytes arrive, and damaged lines between them, the records come whole and in order."""
     records = [Sample(t_s=float(number)) for number in range(count)]
     content = b"".join(b'{"t_s": half\n\xff\xfe\n' + msgspec.json.encode(record) + b"\n" for record in records)
@@ -528,7 +538,7 @@ def test_a_journal_that_grows_in_pieces_gives_every_record_once(tmp_path_factory
     assert received == records
 
 
-def test_a_tail_begins_at_the_journals_end(tmp_path):
+def test_a_tail_begins_at_the_journals_end(tmp_path: Path) -> None:
     """What earlier attempts wrote is not told again."""
     journal = Journal(tmp_path / "samples.jsonl")
     journal.append(Sample(t_s=1.0))

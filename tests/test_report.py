@@ -13,6 +13,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+
+from bench.analysis.frame import Report, frames
+from bench.errors import StoreError
+from bench.records import Result, RunData, Sample, TrialData
+from bench.report import format as shown
+from bench.report.live import LiveView
+from bench.report.markdown import escape, markdown
+from bench.report.progress import Progress, rest_s
+from bench.report.terminal import report_view
+from bench.report.write import write_report
 from records_for_tests import (
     EXAMPLE_GPU,
     GPU,
@@ -25,17 +36,6 @@ from records_for_tests import (
     start_up,
     trial,
 )
-from rich.console import Console
-
-from bench.analysis.frame import Report, frames
-from bench.errors import StoreError
-from bench.records import Result, RunData, Sample, TrialData
-from bench.report import format as shown
-from bench.report.live import LiveView
-from bench.report.markdown import escape, markdown
-from bench.report.progress import Progress, rest_s
-from bench.report.terminal import report_view
-from bench.report.write import write_report
 
 HOSTILE = "<script>[bold]x|y[/]`*_&"
 

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records_for_tests import ok_trial, run_data, trial
 
 import bench
 from bench.config import PRESETS, RunConfig
@@ -33,6 +32,7 @@ from bench.store import (
     read_run,
     write_atomically,
 )
+from records_for_tests import ok_trial, run_data, trial
 
 FULL = Path("/dev/full")  # every write to it says that the disk is full
 
@@ -43,6 +43,7 @@ def make_run(path: Path, *trials: TrialData) -> RunFolder:
 
 
 def disk_full(*_: object) -> None:
+    """What every call says when there is no space."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -50,7 +51,7 @@ def disk_full(*_: object) -> None:
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
-def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch, call):
+def test_a_full_disk_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
     """A file that cannot be written whole is what it was, nothing lies beside it, and the error says why."""
     path = tmp_path / "result.json"
     write_atomically(path, b"old")
@@ -61,18 +62,22 @@ def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch, call):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_atomic_write_replaces_the_content_in_one_step(tmp_path, monkeypatch):
+def test_an_atomic_write_replaces_the_content_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the moment of renaming the old content stands; then the new one does, and it has reached the disk."""
     path = tmp_path / "result.json"
     write_atomically(path, b"old")
     seen: list[object] = []
     replace, fsync = Path.replace, os.fsync
-    monkeypatch.setattr("os.fsync", lambda fd: (fsync(fd), seen.append("synced")))
+
+    def synced(fd: int) -> None:
+        fsync(fd)
+        seen.append("synced")
 
     def watched(source: Path, target: Path) -> Path:
         seen.append((source.read_bytes(), target.read_bytes()))
         return replace(source, target)
 
+    monkeypatch.setattr("os.fsync", synced)
     monkeypatch.setattr(Path, "replace", watched)
     write_atomically(path, b"new")
     assert seen == ["synced", (b"new", b"old")]
@@ -80,7 +85,7 @@ def test_an_atomic_write_replaces_the_content_in_one_step(tmp_path, monkeypatch)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
-def test_a_journal_on_a_full_disk_says_so(tmp_path):
+def test_a_journal_on_a_full_disk_says_so(tmp_path: Path) -> None:
     """An event that cannot be appended is an error with the file's name and the system's reason."""
     path = tmp_path / "events.jsonl"
     path.symlink_to(FULL)
@@ -90,20 +95,23 @@ def test_a_journal_on_a_full_disk_says_so(tmp_path):
     journal.close()
 
 
-def test_a_line_that_was_written_in_part_is_not_glued_to_the_next(tmp_path, monkeypatch):
+def test_a_line_that_was_written_in_part_is_not_glued_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the disk takes half a line, that is an error; once there is space again, the next record is whole."""
     journal = Journal(tmp_path / "samples.jsonl")
     write = os.write
-    with monkeypatch.context() as patched, pytest.raises(StoreError, match="free some space"):
+    with monkeypatch.context() as patched:
         patched.setattr("os.write", lambda fd, data: write(fd, data[: len(data) // 2]))
-        journal.append(Sample(t_s=1.0))
+        with pytest.raises(StoreError, match="free some space"):
+            journal.append(Sample(t_s=1.0))
     journal.append(Sample(t_s=2.0))
     journal.append(Sample(t_s=3.0))
     journal.close()
     assert read_journal(journal.path, Sample) == ((Sample(t_s=2.0), Sample(t_s=3.0)), 1)
 
 
-def test_half_a_line_of_a_killed_process_is_not_glued_to_the_next(tmp_path):
+def test_half_a_line_of_a_killed_process_is_not_glued_to_the_next(tmp_path: Path) -> None:
     """A new process that appends leaves the damaged line alone; it is counted and costs no other record."""
     path = tmp_path / "samples.jsonl"
     path.write_bytes(b'{"t_s":1.0}\n{"t_s":2')
@@ -115,7 +123,7 @@ def test_half_a_line_of_a_killed_process_is_not_glued_to_the_next(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b'{"t_s":1.0}\n'])
-def test_a_whole_journal_is_only_appended_to(tmp_path, content):
+def test_a_whole_journal_is_only_appended_to(tmp_path: Path, content: Any) -> None:
     """Opening one that ends with a line's end writes nothing."""
     path = tmp_path / "samples.jsonl"
     path.write_bytes(content)
@@ -128,14 +136,14 @@ def test_a_whole_journal_is_only_appended_to(tmp_path, content):
     [b"", b"null", b"[1]", b'{"t_s":"soon"}', b'{"t_s":NaN}', b"\xff\xfe\x00", b'{"t_s":1,"x":' + b"[" * 100_000],
     ids=["empty", "null", "list", "wrong type", "not JSON", "binary", "nested too deeply"],
 )
-def test_a_damaged_line_costs_only_itself(tmp_path, line):
+def test_a_damaged_line_costs_only_itself(tmp_path: Path, line: Any) -> None:
     """Whatever stands in a journal, the lines around it are read."""
     path = tmp_path / "samples.jsonl"
     path.write_bytes(b'{"t_s":1.0}\n' + line + b'\n{"t_s":2.0}\n')
     assert read_journal(path, Sample) == ((Sample(t_s=1.0), Sample(t_s=2.0)), 1)
 
 
-def test_a_journal_that_was_never_written_is_empty(tmp_path):
+def test_a_journal_that_was_never_written_is_empty(tmp_path: Path) -> None:
     """A trial that never ran has no events, and none are damaged."""
     assert read_journal(tmp_path / "events.jsonl", Sample) == ((), 0)
 
@@ -144,7 +152,7 @@ def test_a_journal_that_was_never_written_is_empty(tmp_path):
 # cannot be made by anybody.
 
 
-def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path):
+def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
     """Making a run or a trial, writing a file, opening a journal and locking each say which place and why."""
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
@@ -156,12 +164,12 @@ def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path):
         lambda: Journal(below / "events.jsonl"),
         lambda: RunFolder(below).lock().__enter__(),
     ):
-        with pytest.raises(StoreError, match="below.* cannot be written: .*[Dd]irectory"):
+        with pytest.raises(StoreError, match=r"below.* cannot be written: .*[Dd]irectory"):
             write()
     assert in_the_way.read_bytes() == b""
 
 
-def test_a_run_is_never_written_over(tmp_path):
+def test_a_run_is_never_written_over(tmp_path: Path) -> None:
     """A folder that holds a run is refused and stays as it was; the error names what to do instead."""
     folder = make_run(tmp_path / "run", ok_trial(trial()))
     before = folder.file.read_bytes()
@@ -173,7 +181,7 @@ def test_a_run_is_never_written_over(tmp_path):
 # Reading back.
 
 
-def test_a_whole_run_is_read_back_as_it_was_written(tmp_path):
+def test_a_whole_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """Trials, events, samples and results come back equal, in the run's order; a trial without a result has none."""
     ran, waits = ok_trial(trial("small")), TrialData(trial=trial("large"))
     expected = run_data(ran, waits)
@@ -194,7 +202,7 @@ def test_a_whole_run_is_read_back_as_it_was_written(tmp_path):
     assert place.read_trial() == ran.trial
 
 
-def test_checkpoints_are_those_that_were_renamed_into_place(tmp_path):
+def test_checkpoints_are_those_that_were_renamed_into_place(tmp_path: Path) -> None:
     """A half-written checkpoint, or a file of somebody else, is none."""
     folder = TrialFolder(tmp_path)
     assert folder.checkpoints() == frozenset()
@@ -204,7 +212,7 @@ def test_checkpoints_are_those_that_were_renamed_into_place(tmp_path):
     assert folder.checkpoints() == {7, 123456}
 
 
-def test_a_folder_without_a_run_is_called_so(tmp_path):
+def test_a_folder_without_a_run_is_called_so(tmp_path: Path) -> None:
     """A folder that holds something else, or nothing, is no run folder; the error says where to look."""
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(StoreError, match=r"is no run folder \(it has no run\.json\); `ls reports/`"):
@@ -227,7 +235,7 @@ def test_a_folder_without_a_run_is_called_so(tmp_path):
         (b'{"schema": 99}', r"newer version \(unknown, schema 99; .*upgrade"),
     ],
 )
-def test_a_run_that_cannot_be_understood_is_refused_with_the_reason(tmp_path, content, said):
+def test_a_run_that_cannot_be_understood_is_refused_with_the_reason(tmp_path: Path, content: Any, said: Any) -> None:
     """A damaged file, one of another program and one of a newer version are told apart."""
     folder = make_run(tmp_path / "run")
     folder.file.write_bytes(content)
@@ -235,7 +243,7 @@ def test_a_run_that_cannot_be_understood_is_refused_with_the_reason(tmp_path, co
         RunFolder.open(folder.path)
 
 
-def test_a_damaged_result_is_named(tmp_path):
+def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     """The error says which file is damaged; it is never taken for a trial that has not run."""
     folder = make_run(tmp_path / "run", ok_trial(trial()))
     place = folder.trial(trial().key)
@@ -244,7 +252,7 @@ def test_a_damaged_result_is_named(tmp_path):
         read_run(folder.path)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """The system's reason is said."""
     with pytest.raises(StoreError, match=r"trial\.json cannot be read: No such file"):
         read_json(tmp_path / "trial.json", Result)
@@ -253,7 +261,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 # The lock.
 
 
-def test_a_run_is_held_by_one_process_and_freed_when_that_dies(tmp_path):
+def test_a_run_is_held_by_one_process_and_freed_when_that_dies(tmp_path: Path) -> None:
     """While another process holds the folder it is refused; kill -9 frees it."""
     folder = make_run(tmp_path / "run")
     code = (
@@ -277,7 +285,7 @@ def test_a_run_is_held_by_one_process_and_freed_when_that_dies(tmp_path):
             pass
 
 
-def test_the_lock_ends_with_its_block(tmp_path):
+def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
     """A run that fails frees its folder."""
     folder = make_run(tmp_path / "run")
 
@@ -293,7 +301,7 @@ def test_the_lock_ends_with_its_block(tmp_path):
 # The format.
 
 
-def values(kind: Any) -> st.SearchStrategy[Any]:
+def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 -- a table
     """Values of a record's field by its type."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
@@ -301,7 +309,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if origin is Annotated:
         return values(arguments[0])
     if origin in (Union, types.UnionType):
-        return st.one_of(map(values, arguments))
+        return st.one_of(*map(values, arguments))
     if origin is tuple and arguments[-1] is ...:
         return st.lists(values(arguments[0]), max_size=2).map(tuple)
     if origin is tuple:
@@ -330,7 +338,7 @@ KINDS = [kind for kind in Record.__subclasses__() if kind not in {RunData, Trial
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @settings(max_examples=20)
 @given(data=st.data())
-def test_every_record_survives_the_disk(kind, data):
+def test_every_record_survives_the_disk(kind: Any, data: st.DataObject) -> None:
     """A record that is encoded and decoded is equal, on one line and indented."""
     record = data.draw(values(kind))
     encoded = msgspec.json.encode(record)
@@ -342,14 +350,14 @@ def test_every_record_survives_the_disk(kind, data):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @settings(max_examples=5)
 @given(data=st.data())
-def test_a_field_of_a_later_version_is_ignored(kind, data):
+def test_a_field_of_a_later_version_is_ignored(kind: Any, data: st.DataObject) -> None:
     """A record that a later version of the same schema wrote, with a field that this one does not know, is read."""
     record = data.draw(values(kind))
     encoded = msgspec.json.encode(msgspec.to_builtins(record) | {"of_the_future": {"deep": [1]}})
     assert msgspec.json.decode(encoded, type=kind) == record
 
 
-def test_a_run_of_a_later_version_with_the_same_schema_is_read(tmp_path):
+def test_a_run_of_a_later_version_with_the_same_schema_is_read(tmp_path: Path) -> None:
     """New fields of the run, its configuration and its host do no harm."""
     expected = run_data(ok_trial(trial())).run
     folder = RunFolder.create(tmp_path / "run", expected)
@@ -360,7 +368,7 @@ def test_a_run_of_a_later_version_with_the_same_schema_is_read(tmp_path):
     assert RunFolder.open(folder.path).read_run() == expected
 
 
-def test_every_event_is_known_by_its_tag():
+def test_every_event_is_known_by_its_tag() -> None:
     """The journal's union decodes each kind of event to itself."""
     kinds = get_args(Event)
     assert len({kind.__struct_config__.tag for kind in kinds}) == len(kinds)
@@ -368,13 +376,13 @@ def test_every_event_is_known_by_its_tag():
         assert kind.__struct_config__.tag_field == "event"
 
 
-def test_defaults_are_not_written():
+def test_defaults_are_not_written() -> None:
     """What is not said takes no space, and a field that is added with a default changes no old record."""
     assert msgspec.json.encode(Sample(t_s=1.5)) == b'{"t_s":1.5}'
     assert msgspec.json.encode(Result(key="k", status="ok")) == b'{"key":"k","status":"ok"}'
 
 
-def test_the_run_says_its_schema(tmp_path):
+def test_the_run_says_its_schema(tmp_path: Path) -> None:
     """The number by which later versions know how to read a run stands in its file."""
     folder = make_run(tmp_path / "run")
     assert msgspec.json.decode(folder.file.read_bytes())["schema"] == SCHEMA

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from records_for_tests import GPU, ended_trial, ok_trial, run_data, start_up, trial
 
 from bench.analysis.cells import cells
 from bench.analysis.columns import CELLS
 from bench.analysis.frame import frames, rows_of
 from bench.analysis.tradeoff import TradeOff, tradeoffs
 from bench.records import TrialData
+from records_for_tests import GPU, ended_trial, ok_trial, run_data, start_up, trial
 
 
 def cells_of(*trials: TrialData) -> pd.DataFrame:

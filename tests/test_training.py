@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import msgspec
 import numpy as np
 import pytest
 
@@ -44,7 +47,8 @@ def tiny(tmp_path):
     return path
 
 
-def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=Recipe(), batch_size=64, **cell) -> Trial:  # noqa: B008
+def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=None, batch_size=64, **cell) -> Trial:
+    """Return a trial on 320 training, 80 validation and 100 test images."""
     dataset = load("synthetic", limit_train=400, limit_test=100, validation=0.2).spec
     return Trial(
         cell=Cell(
@@ -55,7 +59,7 @@ def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=Recipe(), 
             batch_size=batch_size,
             epochs=epochs,
             dataset=dataset,
-            recipe=recipe,
+            recipe=recipe or Recipe(),
             **cell,
         ),
         seed=seed,
@@ -63,12 +67,14 @@ def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=Recipe(), 
 
 
 def run(trial, path, **options):
+    """Run a trial in a new folder; return the folder and how it ended."""
     folder = TrialFolder(path)
     folder.create(trial)
     return folder, LocalRun(trial, folder, observer=Silent(), **options).run()
 
 
 def of(kind, folder):
+    """Return the events of one kind."""
     return [event for event in folder.read_events()[0] if isinstance(event, kind)]
 
 
@@ -81,7 +87,7 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
     assert [(p.phase, p.epoch) for p in phases if p.epoch] == [
         (phase, epoch) for epoch in (1, 2) for phase in ("train", "validate", "checkpoint")
     ]
-    for before, after in zip(phases, phases[1:], strict=False):
+    for before, after in pairwise(phases):
         assert before.start_s <= before.end_s <= after.start_s
     assert [sum(sum(s.counts) for s in of(Steps, folder) if s.epoch == epoch) for epoch in (1, 2)] == [5, 5]
     assert sum(s.images for s in of(Steps, folder)) == 2 * 320
@@ -106,11 +112,12 @@ def test_one_thread_is_asked_for_and_one_works(tiny, tmp_path):
     assert of(Runtime, folder)[0].threads_used == 1
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, horizontal_flip=True)])
+@pytest.mark.parametrize(
+    "recipe", [Recipe(), Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, horizontal_flip=True)]
+)
 def test_a_trial_that_is_taken_up_reaches_the_weights_of_one_that_was_not(tiny, tmp_path, monkeypatch, recipe):
     """Killed within its third epoch and taken up, a trial ends with bit for bit the predictions of one left alone."""
-    model = "mnist_cnn"
-    trial = make_trial(model, cpus=(0,), epochs=4, recipe=recipe)
+    trial = make_trial("mnist_cnn", cpus=(0,), epochs=4, recipe=recipe)
     whole, result = run(trial, tmp_path / "whole")
     assert result.status == "ok"
 
@@ -162,7 +169,10 @@ def test_a_loss_that_is_no_number_is_diverged(tiny, tmp_path):
     [
         ("def build(input_shape, num_classes:\n", "is not Python"),
         ("def make(): ...\n", "defines no build"),
-        ("def build(input_shape, num_classes):\n    raise RuntimeError('no weights')\n", "raised RuntimeError: no weights"),
+        (
+            "def build(input_shape, num_classes):\n    raise RuntimeError('no weights')\n",
+            "raised RuntimeError: no weights",
+        ),
         ("def build(input_shape, num_classes):\n    return 7\n", "must return a keras.Model; received int"),
         (TINY_MODEL.replace("num_classes{activation}", "7"), "must end in 100 classes"),
         ("import nowhere_to_be_found\ndef build(a, b): ...\n", "failed while it was imported"),
@@ -179,8 +189,6 @@ def test_a_broken_model_file_is_a_failed_row_with_its_reason(tmp_path, source, s
 
 def test_a_data_set_that_changed_since_the_plan_is_refused(tiny, tmp_path):
     """A worker that finds other data than the plan saw fails instead of training on them."""
-    import msgspec
-
     trial = make_trial(tiny)
     dataset = msgspec.structs.replace(trial.cell.dataset, sha256="0" * 64)
     trial = msgspec.structs.replace(trial, cell=msgspec.structs.replace(trial.cell, dataset=dataset))

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001 -- typer hands the flag over by position
+def _print_version(value: bool) -> None:
     if value:
         typer.echo(__version__)
         raise typer.Exit
@@ -32,7 +32,7 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 -- typer hands the flag
 @app.callback()
 def root(
     *,
-    version: Annotated[  # noqa: ARG001 -- it is answered by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:

@@ -32,14 +32,8 @@ def show(prepared: Prepared) -> None:
             if catalog.read(catalog.locate(trial.cell.model)).problem is None
         }.values()
     )
-    described = {
-        spec: description
-        for spec, description in zip(
-            specs,
-            describe_models(specs, input_shape=data.input_shape, num_classes=data.num_classes) if specs else (),
-            strict=True,
-        )
-    }
+    built = describe_models(specs, input_shape=data.input_shape, num_classes=data.num_classes) if specs else ()
+    described = dict(zip(specs, built, strict=True))
     pixels = (data.num_train + data.num_validation + data.num_test) * math.prod(data.input_shape)
     terminal.print(
         f"{data.name}: {data.num_train:,} training, {data.num_validation:,} validation and {data.num_test:,} test "

@@ -23,7 +23,7 @@ def run(
     preset: Annotated[Text, typer.Option(help="quick (minutes, embedded data) or report (the founding one).")] = None,
     model: Annotated[Words, typer.Option(help="A model's name, or a .py file of yours; comma list.")] = None,
     device: Annotated[Words, typer.Option(help="cpu, cpu:N, gpu, gpu:0, gpu:0+1 (together), all; comma list.")] = None,
-    dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/ with a folder a class.")] = None,
+    dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/, a folder a class.")] = None,
     epochs: Annotated[Number, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None,
     precision: Annotated[Words, typer.Option(help="float32, mixed_bfloat16, mixed_float16; comma list.")] = None,

@@ -24,9 +24,7 @@ from bench.worker import building, runtime  # noqa: E402
 from bench.worker.pipeline import Pipeline  # noqa: E402
 
 runtime.configure(cell, trial.seed)
-data = load(
-    cell.dataset.name, limit_train=cell.dataset.num_train, limit_test=cell.dataset.num_test, validation=0.0
-)
+data = load(cell.dataset.name, limit_train=cell.dataset.num_train, limit_test=cell.dataset.num_test, validation=0.0)
 pipeline = Pipeline(cell.recipe, data.x_train, threads=cell.device.threads)
 batches = pipeline.training(data.x_train, data.y_train, batch_size=cell.batch_size, seed=trial.seed)
 model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
