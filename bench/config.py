@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Jit = Literal["off", "on"]
 Order = Literal["interleaved", "grouped", "random"]
 RecipeSource = Literal["model", "common"]
+FolderName = Annotated[str, msgspec.Meta(pattern=r"^[^/\\]+$")]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
@@ -51,7 +52,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     sample_interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.2
     data_dir: str | None = None
     out: str = "reports"
-    name: str | None = None
+    name: FolderName | None = None
 
 
 PRESETS: dict[str, RunConfig] = {

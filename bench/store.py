@@ -182,6 +182,10 @@ class RunFolder:
                 raise StoreError(
                     f"{self.path} is in use by another run; wait for it, or choose another --name"
                 ) from None
+            except NotImplementedError as error:
+                raise StoreError(
+                    f"{self.path} cannot be locked: {error}; choose an --out on a file system that has locks"
+                ) from None
         try:
             yield
         finally:

@@ -52,7 +52,7 @@ def fetch(name: str, *, data_dir: str | None = None) -> Path:
     source = SOURCES.get(source_name(name))
     if source is None or not source.downloads:
         known = ", ".join(key for key, value in SOURCES.items() if value.downloads)
-        raise UsageError(f"no data set '{name}' to download; received {name!r}, and those that can be are: {known}")
+        raise UsageError(f"nothing to download for {name!r}, only for {known}; `python -m bench data` says more")
     folder = folders(data_dir)[0].absolute()
     request = msgspec.json.encode(source.downloads).decode()
     child = subprocess.run(

@@ -135,6 +135,8 @@ class LocalRun:
                 self._stop(process, by_itself=by_itself)
         wall_s = round(self._clock(), 6)
         self._tell(tail.read())
+        if ended and any(isinstance(event, Done) for event in self._events):
+            ended = "ok", ""  # it had finished when it was told to stop, and its checkpoint is gone
         status, reason = ended or self._explain(process.returncode, oom)
         return Result(
             key=self._trial.key,

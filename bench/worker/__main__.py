@@ -7,6 +7,7 @@ worker ends at once instead of training on as an orphan.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -75,6 +76,8 @@ def _first_line(error: Exception) -> str:
 def _end_with_launcher() -> None:
     while os.read(0, 1):
         pass
+    if os.getpgrp() == os.getpid():  # the launcher gave it a group of its own: what it started ends with it
+        os.killpg(0, signal.SIGKILL)
     os._exit(EXIT_ORPHANED)
 
 

@@ -1,0 +1,104 @@
+"""The command line where it needs no TensorFlow: what it lists, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+import bench
+from bench.store import RunFolder
+from records_for_tests import ok_trial, run_data, trial
+
+
+def hourglass(*arguments, cwd=None, **environment):
+    """Run the command line in a process of its own, in a pipe of 80 columns."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--help"], ["run", "report", "models", "devices", "data", "fetch"]),
+        (["--version"], [bench.__version__]),
+        (["models"], ["mnist_cnn", "mbn", "mbn_quarter"]),
+        (["devices"], ["cpu:1", "a run without --device uses"]),
+        (["data"], ["synthetic", "cifar100", "cifar10", "mnist", "fashion_mnist", "PATH.npz"]),
+        (["run", "--help"], ["--preset", "--dry-run", "--resume"]),
+    ],
+)
+def test_a_listing_names_what_there_is(arguments, said):
+    """Every listing ends well, fits 80 columns, has no colour in a pipe, and names what it should."""
+    done = hourglass(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in said:
+        assert word in done.stdout
+    if arguments not in (["data"], ["devices"]):  # these print paths and machine names whole
+        assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (["run", "--model", "mnist_cn"], 2, "did you mean 'mnist_cnn'?"),
+        (["run", "--model", "nowhere.py"], 2, "no model file 'nowhere.py'"),
+        (["run", "--device", "tpu"], 2, "cannot understand --device 'tpu'"),
+        (["run", "--device", "cpu:9999"], 10, "ask for cpu:"),
+        (["run", "--dataset", "cifar101"], 2, "did you mean"),
+        (["run", "--preset", "fast"], 2, "quick, report"),
+        (["run", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (["run", "--resume", "nowhere", "--epochs", "3"], 2, "--epochs"),
+        (["run", "--resume", "nowhere"], 7, "no run folder"),
+        (["report", "nowhere"], 7, "no run folder"),
+        (["models", "mnist_cnn", "--input-shape", "32,32"], 2, "height,width,channels"),
+        (["fetch", "nothing"], 2, "python -m bench data"),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_the_next_step(arguments, exit_code, said, tmp_path):
+    """A mistake ends before anything is written, with one line that says what is wrong and an exit code of its own."""
+    done = hourglass(*arguments, cwd=tmp_path)
+    assert done.returncode == exit_code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gpu_that_is_not_there_is_never_replaced(tmp_path):
+    """`--device gpu` without a GPU ends before anything is measured, and says why."""
+    done = hourglass("run", "--device", "gpu", "--out", tmp_path / "runs", CUDA_VISIBLE_DEVICES="-1")
+    assert done.returncode == 10
+    assert "cannot train on gpu" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_rendered_again_from_its_folder(tmp_path):
+    """`report` makes tables, CSV, Parquet and Markdown from a run folder alone."""
+    data = run_data(ok_trial(trial("small"), train_s=10.0, accuracy=0.3), ok_trial(trial("large"), accuracy=0.5))
+    folder = RunFolder.create(tmp_path / "run", data.run)
+    for one in data.trials:
+        place = folder.trial(one.trial.key)
+        for path, records in ((place.events, one.events), (place.samples, one.samples)):
+            path.write_bytes(b"".join(json_line(record) for record in records))
+        place.write_result(one.result)
+    done = hourglass("report", folder.path)
+    assert done.returncode == 0, done.stderr
+    assert "Small against large" in done.stdout
+    made = {path.name for path in folder.report.iterdir()}
+    assert made == {f"{n}.{e}" for n in ("trials", "epochs", "samples") for e in ("csv", "parquet")} | {"report.md"}
+    assert len(bench.load(folder.path).trials) == 2
+
+
+def json_line(record):
+    """Return a record as a line of a journal."""
+    return msgspec.json.encode(record) + b"\n"
