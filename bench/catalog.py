@@ -18,7 +18,7 @@ import msgspec
 
 from bench.errors import ModelError, UsageError
 from bench.recipe import Recipe
-from bench.records import ModelSpec
+from bench.records import ModelSpec, Record
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,6 +46,30 @@ class ModelFile:
     description: str = ""
     recipe: Recipe | None = None
     problem: str | None = None
+
+
+class LayerDescription(Record, frozen=True):
+    """A layer of a model; `activations` counts the numbers that it puts out for one image."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    activations: int
+
+
+class ModelDescription(Record, frozen=True):
+    """A model as it was built, or the problem that kept it from being built.
+
+    `activations` counts the outputs of all layers for one image: what training keeps for the backward pass, at least.
+    """
+
+    name: str
+    problem: str | None = None
+    parameters: int = 0
+    trainable_parameters: int = 0
+    activations: int = 0
+    layers: tuple[LayerDescription, ...] = ()
 
 
 def names() -> tuple[str, ...]:

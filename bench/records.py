@@ -362,30 +362,6 @@ class Run(Record, frozen=True):
     trials: tuple[Trial, ...]
 
 
-class LayerDescription(Record, frozen=True):
-    """A layer of a model; `activations` counts the numbers that it puts out for one image."""
-
-    name: str
-    kind: str
-    output_shape: tuple[int | None, ...]
-    parameters: int
-    activations: int
-
-
-class ModelDescription(Record, frozen=True):
-    """A model as it was built, or the problem that kept it from being built.
-
-    `activations` counts the outputs of all layers for one image: what training keeps for the backward pass, at least.
-    """
-
-    name: str
-    problem: str | None = None
-    parameters: int = 0
-    trainable_parameters: int = 0
-    activations: int = 0
-    layers: tuple[LayerDescription, ...] = ()
-
-
 class TrialData(Record, frozen=True):
     """All that a run folder holds of one trial. `result` is None while it runs or when its run was cut off.
 

@@ -12,9 +12,10 @@ from bench.launch.describing import describe_models
 from bench.report.format import size
 
 if TYPE_CHECKING:
+    from bench.catalog import ModelDescription
     from bench.launch.planning import Prepared
     from bench.recipe import Optimizer
-    from bench.records import Cell, ModelDescription
+    from bench.records import Cell
 
 FLOAT32_BYTES = 4
 # Values that each optimizer keeps a trained parameter, beside the parameter and its gradient.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.catalog import ModelDescription
 from bench.errors import ModelError
 from bench.hardware.environment import child_environment
-from bench.records import Device, ModelDescription, ModelSpec
+from bench.records import Device, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.catalog import LayerDescription, ModelDescription
 from bench.errors import ModelError
-from bench.records import LayerDescription, ModelDescription, ModelSpec
+from bench.records import ModelSpec
 from bench.worker import building
 
 if TYPE_CHECKING:
