@@ -27,6 +27,7 @@ from bench.records import SCHEMA, Event, Result, Run, RunData, Sample, Trial, Tr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 T = TypeVar("T")
 
@@ -247,15 +248,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: The disk is full, or the place cannot be written; the old content is still there.
     """
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that takes the place of `path` once it is whole and on the disk; see `write_atomically`."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     with _storing(path):
         try:
             with staging.open("wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             staging.replace(path)
-        except OSError:
+        except BaseException:
             staging.unlink(missing_ok=True)
             raise
 

@@ -189,5 +189,5 @@ def test_a_disk_that_takes_no_more_is_a_row_with_its_reason(tmp_path):
     assert data.result is not None
     assert data.result.status == "failed"
     assert "cannot be written" in data.result.reason
-    assert "free some space and resume" in data.result.reason
+    assert "nothing that was written before is lost" in data.result.reason
     assert "cannot be written" in said

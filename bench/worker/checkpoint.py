@@ -6,14 +6,13 @@ Every variable is written, so that a trial that is taken up reaches the weights 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from bench.errors import StoreError
-from bench.store import checkpoint_file
+from bench.store import atomic_file, checkpoint_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +25,9 @@ def save(folder: Path, model: keras.Model, *, epoch: int) -> None:
         StoreError: The disk is full, or the folder cannot be written; the older state is still there.
     """
     target = checkpoint_file(folder, epoch)
-    staging = target.with_suffix(".part")
-    try:
-        folder.mkdir(exist_ok=True)
-        try:
-            with staging.open("wb") as file:
-                np.savez(file, **{f"{i:05d}": keras.ops.convert_to_numpy(v) for i, v in _numbered(model)})
-                file.flush()
-                os.fsync(file.fileno())
-            staging.replace(target)
-        except OSError:
-            staging.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror}; free some space and resume") from error
+    folder.mkdir(exist_ok=True)
+    with atomic_file(target) as file:
+        np.savez(file, **{f"{i:05d}": keras.ops.convert_to_numpy(variable) for i, variable in _numbered(model)})
     for old in folder.glob("epoch-*.npz"):
         if old != target:
             old.unlink()
