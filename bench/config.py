@@ -100,7 +100,8 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
         raise UsageError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
     values = msgspec.to_builtins(PRESETS[preset]) | {name: _normalized(name, value) for name, value in asked.items()}
     if isinstance(values["common"], dict):
-        values["common"] = msgspec.to_builtins(PRESETS[preset].common) | values["common"]
+        common = {name.replace("-", "_"): value for name, value in values["common"].items()}
+        values["common"] = msgspec.to_builtins(PRESETS[preset].common) | common
     try:
         return msgspec.convert(values, RunConfig, strict=False)
     except msgspec.ValidationError as error:

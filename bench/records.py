@@ -110,6 +110,11 @@ class Cell(Record, frozen=True):
     steps_per_execution: int = 1
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Steps that make an epoch; the last one may be of a smaller batch."""
+        return -(-self.dataset.num_train // self.batch_size)
+
+    @property
     def label(self) -> str:
         """Model and device, and what else is not the plain case, in words."""
         parts = [self.model.name, self.device.label]
@@ -171,6 +176,9 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
         cpus: The process's affinity after pinning; empty where it cannot be read.
         threads_used: Threads that did work in a convolution; None if it could not be seen.
         devices: TensorFlow's names of the devices that the trial trains on.
+        tensor_float_32: Whether float32 products are rounded to TF32, as TensorFlow does on newer GPUs unless told not
+            to.
+        environment: Variables that were set and can change results or speed.
     """
 
     versions: dict[str, str]
@@ -179,6 +187,8 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
     cpus: tuple[int, ...]
     threads_used: int | None
     devices: tuple[str, ...]
+    tensor_float_32: bool = False
+    environment: dict[str, str] = {}
 
 
 class Built(Record, frozen=True, tag="built", tag_field="event"):
@@ -209,7 +219,10 @@ class Steps(Record, frozen=True, tag="steps", tag_field="event"):
 
 
 class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
-    """An epoch ended and its checkpoint, if any, is on disk. Accuracies are shares of 1, losses are nats."""
+    """An epoch ended; it is finished when its checkpoint, which comes next, is on disk.
+
+    Accuracies are shares of 1, losses are nats.
+    """
 
     epoch: int
     end_s: float
@@ -304,6 +317,7 @@ class Result(Record, frozen=True):
         attempts: Processes that worked on it.
         exit_code: Of the last process; negative for a signal; None if none was started.
         sampler_cpu_s: CPU time that the parent spent on sampling the last attempt.
+        parent_cpu_s: All CPU time that the parent spent meanwhile: sampling, writing, showing.
         sampled_s: Time over which it sampled.
         missing: Metrics that could not be read, each with its reason.
     """
@@ -315,6 +329,7 @@ class Result(Record, frozen=True):
     attempts: int = 0
     exit_code: int | None = None
     sampler_cpu_s: float = 0.0
+    parent_cpu_s: float = 0.0
     sampled_s: float = 0.0
     missing: dict[str, str] = {}
 

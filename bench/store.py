@@ -26,7 +26,7 @@ from bench.errors import StoreError
 from bench.records import SCHEMA, Event, Result, Run, RunData, Sample, Trial, TrialData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 T = TypeVar("T")
@@ -107,6 +107,11 @@ class TrialFolder:
         """Write how the trial ended."""
         write_atomically(self.result, encode_pretty(result))
 
+    def forget_result(self) -> None:
+        """Remove how an earlier attempt ended: until the next one has ended too, there is no result."""
+        with _storing(self.result):
+            self.result.unlink(missing_ok=True)
+
     def checkpoints(self) -> frozenset[int]:
         """Return after how many finished epochs whole checkpoints were taken."""
         numbers = (path.stem.removeprefix("epoch-") for path in self.checkpoint.glob("epoch-*.npz"))
@@ -122,19 +127,30 @@ class RunFolder:
         self.report = path / "report"
 
     @classmethod
-    def create(cls, path: Path, run: Run) -> RunFolder:
+    def create(cls, path: Path, run: Run, *, refused: Iterable[Result] = ()) -> RunFolder:
         """Make a new run folder.
+
+        Args:
+            path: Where; it must not exist.
+            run: What is asked for.
+            refused: The results of trials that will not run.
 
         Raises:
             StoreError: There is one already, or the place cannot be written.
         """
         folder = cls(path)
         with _storing(path):
-            path.mkdir(parents=True, exist_ok=True)
-        if folder.file.exists():
-            raise StoreError(f"{path} already holds a run; choose another --name, or go on with it by --resume {path}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                raise StoreError(
+                    f"{path} is there already; choose another --name, or go on with it by --resume {path}"
+                ) from None
         for trial in run.trials:
             folder.trial(trial.key).create(trial)
+        for result in refused:
+            folder.trial(result.key).write_result(result)
+        # Last: a folder with a run.json is whole, and what was refused stays refused.
         write_atomically(folder.file, encode_pretty(run))
         return folder
 
@@ -257,6 +273,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that takes the place of `path` once it is whole and on the disk; see `write_atomically`."""
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     with _storing(path):
+        if not path.parent.exists():
+            path.parent.mkdir()
         try:
             with staging.open("wb") as file:
                 yield file

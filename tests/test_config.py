@@ -256,7 +256,7 @@ def test_every_flag_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch) -
         received.update(flags)
         raise MergedError
 
-    monkeypatch.setattr("bench.config.merge", capture)
+    monkeypatch.setattr("bench.cli.run.merge", capture)
     planning: Any = SimpleNamespace(prepare=None, create=None)
     monkeypatch.setitem(sys.modules, "bench.launch.planning", planning)
     given: dict[str, Any] = {flag: [flag] for flag in flags_of_run()}

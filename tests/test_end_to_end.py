@@ -66,7 +66,7 @@ def finished_epochs(out):
     for path in out.glob("*/run.json"):
         folder = RunFolder(path.parent)
         trial = folder.trial(folder.read_run().trials[0].key)
-        if sum(isinstance(event, Epoch) for event in trial.read_events()[0]) >= 2 and len(trial.checkpoints()):
+        if max(trial.checkpoints(), default=0) >= 2:
             return folder
     return None
 

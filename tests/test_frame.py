@@ -284,7 +284,7 @@ def flagged() -> list[tuple[TrialData, str]]:
         (changed(one, Runtime, threads_used=2), "2 threads worked, 1 was asked for"),
         (changed(plain, Runtime, threads_used=1), "1 thread worked, 2 were asked for"),
         (changed(plain, Runtime, cpus=(3, 2)), "ran on CPUs 2, 3; 0, 1 asked for"),
-        (resumed_trial(), "resumed after an interruption at epoch 1"),
+        (resumed_trial(), "attempt 1 did not finish; taken up after epoch 1"),
         (ok_trial(asked), "the data set is not the published cifar100"),
         (msgspec.structs.replace(plain, damaged_lines=3), "journal lines that could not be read: 3"),
         (ok_trial(trial(), train_s=1.05), "short: 2.1 s of training"),

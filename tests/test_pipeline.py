@@ -22,7 +22,7 @@ def images():
 
 def pipeline(images, recipe=None):
     """Return a pipeline of one thread."""
-    from bench.worker.pipeline import Pipeline  # noqa: PLC0415 -- imports TensorFlow, which only `tf` tests may
+    from bench.worker.pipeline import Pipeline
 
     return Pipeline(recipe or Recipe(), images, threads=1)
 
@@ -78,7 +78,7 @@ def test_flips_mirror_about_half_and_repeat_with_their_seed(images):
 
 def test_channel_statistics_are_numpy_s(images):
     """Means and deviations from counts of levels equal those from floats; a flat channel divides by 1."""
-    from bench.worker.pipeline import channel_statistics  # noqa: PLC0415 -- imports TensorFlow
+    from bench.worker.pipeline import channel_statistics
 
     mean, deviation = channel_statistics(images)
     np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))

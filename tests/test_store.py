@@ -173,7 +173,7 @@ def test_a_run_is_never_written_over(tmp_path: Path) -> None:
     """A folder that holds a run is refused and stays as it was; the error names what to do instead."""
     folder = make_run(tmp_path / "run", ok_trial(trial()))
     before = folder.file.read_bytes()
-    with pytest.raises(StoreError, match="already holds a run; choose another --name, or go on with it by --resume"):
+    with pytest.raises(StoreError, match="is there already; choose another --name, or go on with it by --resume"):
         make_run(folder.path)
     assert folder.file.read_bytes() == before
 

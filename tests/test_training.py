@@ -36,7 +36,7 @@ def build(input_shape, num_classes):
         layers.Dense(num_classes{activation}),
     ])
 '''
-START_UP = ["import", "data", "build", "compile", "warmup"]
+START_UP = ["import", "data", "build", "compile", "checkpoint", "warmup", "checkpoint"]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
     with np.load(folder.predictions) as predictions:
         assert (predictions["label"] == predictions["predicted"]).mean() == tested.accuracy
         assert ((predictions["confidence"] > 0) & (predictions["confidence"] <= 1)).all()
-    assert not folder.checkpoint.exists()
+    assert folder.checkpoints() == {2}
     (runtime,) = of(Runtime, folder)
     assert runtime.cpus == (0,)
     assert runtime.intra_threads == 1
@@ -226,3 +226,55 @@ def test_a_damaged_checkpoint_is_said(tiny, tmp_path):
     result = LocalRun(trial, folder, observer=Silent()).run()
     assert result.status == "failed"
     assert "is damaged" in result.reason
+
+
+SUBCLASSED = """
+import keras
+
+
+class Net(keras.Model):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.pool = keras.layers.GlobalAveragePooling2D()
+        self.head = keras.layers.Dense(num_classes)
+
+    def call(self, x):
+        return self.head(self.pool(x))
+
+
+def build(input_shape, num_classes):
+    return Net(num_classes)
+"""
+
+
+def test_a_subclassed_model_is_a_model(tmp_path):
+    """A keras.Model that knows its shapes only once it is called is trained like any other."""
+    path = tmp_path / "subclassed.py"
+    path.write_text(SUBCLASSED)
+    folder, result = run(make_trial(path, epochs=1), tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    assert of(Built, folder)[0].parameters == 400
+
+
+def test_a_gpu_cell_without_a_gpu_never_runs_on_the_cpu(tiny, tmp_path):
+    """A worker that is handed a GPU cell fails where TensorFlow sees no GPU, even if the cell names none."""
+    trial = make_trial(tiny)
+    device = Device(kind="gpu", threads=1)
+    trial = msgspec.structs.replace(trial, cell=msgspec.structs.replace(trial.cell, device=device))
+    _, result = run(trial, tmp_path / "trial")
+    assert result.status == "failed"
+    assert "TensorFlow sees 0" in result.reason
+
+
+def test_a_model_that_needs_more_memory_than_there_is_is_out_of_memory(tmp_path):
+    """An allocation that TensorFlow cannot make is `oom_host`, and the reason names what it asked for."""
+    path = tmp_path / "huge.py"
+    path.write_text(
+        TINY_MODEL.format(activation="").replace(
+            "layers.MaxPooling2D(4),", "layers.Flatten(), layers.Dense(2_000_000_000, use_bias=False),"
+        )
+    )
+    _, result = run(make_trial(path, epochs=1), tmp_path / "trial")
+    assert result.status == "oom_host", result.reason
+    assert "alloc" in result.reason.lower()
+    assert "Graph execution error" not in result.reason

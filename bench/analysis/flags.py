@@ -9,7 +9,7 @@ from bench.records import Attempt, Runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.records import Device, TrialData
+    from bench.records import Cell, Device, TrialData
 
 SHORT_TRAINING_S = 5.0  # below it, the first steps and the clock's jitter are a visible share
 SAMPLER_PERCENT = 1.0
@@ -33,6 +33,7 @@ def _flags(data: TrialData, *, train_s: float | None, sampler_percent: float | N
     runtimes = [event for event in data.events if isinstance(event, Runtime)]
     if runtimes:
         yield from _placement(data.trial.cell.device, runtimes[-1])
+        yield from _arithmetic(data.trial.cell, runtimes[-1])
     for attempt in data.events:
         if isinstance(attempt, Attempt) and attempt.number > 1:
             yield _resumed(attempt)
@@ -55,10 +56,17 @@ def _placement(asked: Device, got: Runtime) -> Iterator[str]:
         yield f"ran on CPUs {_numbers(got.cpus)}; {_numbers(asked.cpus)} asked for"
 
 
+def _arithmetic(cell: Cell, got: Runtime) -> Iterator[str]:
+    if cell.precision == "float32" and got.tensor_float_32:
+        yield "float32 products are rounded to TF32, TensorFlow's default on this GPU"
+    for name, value in got.environment.items():
+        yield f"the environment sets {name}={value}"
+
+
 def _resumed(attempt: Attempt) -> str:
     if attempt.epochs_done == 0:
-        return "started again after an interruption in its first epoch or before"
-    return f"resumed after an interruption at epoch {attempt.epochs_done}"
+        return f"attempt {attempt.number - 1} did not finish an epoch; started again"
+    return f"attempt {attempt.number - 1} did not finish; taken up after epoch {attempt.epochs_done}"
 
 
 def _numbers(cpus: tuple[int, ...]) -> str:

@@ -91,7 +91,8 @@ class TrialRows:
             "epoch_s": median(_sum_by(self._fit_phases(), lambda phase: phase.epoch).values())
             if self._epochs
             else None,
-            "step_s": _median_step_s(self._steps),
+            # On a GPU a step's stamp tells when it was handed over, not when it was done.
+            "step_s": _median_step_s(self._steps) if cell.device.kind == "cpu" else None,
             "images_per_s": self._images_trained() / train_s if train_s else None,
             "peak_rss_bytes": _highest([event.peak_rss_bytes for event in memory] + self._sampled("peak_rss_bytes")),
             "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
@@ -189,9 +190,10 @@ def _energy_joules(segments: Iterable[Sequence[Sample]]) -> float | None:
     for segment in segments:
         readings: defaultdict[str, list[float]] = defaultdict(list)
         for gpu in chain.from_iterable(sample.gpus for sample in segment):
-            if gpu.energy_joules is not None:
-                readings[gpu.uuid].append(gpu.energy_joules)
-        used += [counter[-1] - counter[0] for counter in readings.values() if len(counter) > 1]
+            readings[gpu.uuid] += [] if gpu.energy_joules is None else [gpu.energy_joules]
+        if any(len(counter) < 2 for counter in readings.values()):
+            return None  # the sum of some of them would pass for the sum of all
+        used += [counter[-1] - counter[0] for counter in readings.values()]
     return sum(used) if used else None
 
 

@@ -44,7 +44,6 @@ def show(prepared: Prepared) -> None:
     matrix = table("#", "trial", "CPUs", "seed", "batch", "steps", "parameters", "weights + optimizer", "activations")
     for number, trial in enumerate(plan.trials, start=1):
         cell = trial.cell
-        steps = -(-cell.dataset.num_train // cell.batch_size)
         cpus = ",".join(map(str, cell.device.cpus)) or "–"
         matrix.add_row(
             str(number),
@@ -52,7 +51,7 @@ def show(prepared: Prepared) -> None:
             cpus,
             str(trial.seed),
             str(cell.batch_size),
-            f"{cell.epochs} × {steps}",
+            f"{cell.epochs} × {cell.steps_per_epoch}",
             *_needs(cell, described.get(cell.model)),
         )
     terminal.print(matrix)

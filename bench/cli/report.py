@@ -27,7 +27,7 @@ def render(folder: Path, terminal: Console) -> Report:
     from bench.report.write import write_report
 
     loaded = bench.load(folder)
+    terminal.print(report_view(loaded))  # first: a full disk must not keep the figures from being seen
     written = write_report(folder, loaded)
-    terminal.print(report_view(loaded))
     terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
     return loaded

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
+from bench.config import merge, parse_duration_s
 from bench.errors import UsageError
 
 EXIT_UNFINISHED = 1
@@ -41,9 +43,11 @@ def run(
     data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
     out: Annotated[Text, typer.Option(help="The folder below which runs are written.")] = None,
     name: Annotated[Text, typer.Option(help="Names the run's folder.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder; takes no other flag.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder; takes --timeout alone.")] = None,
     config: Annotated[Path | None, typer.Option(help="A bench.toml with these names; flags win.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the matrix and what each trial needs.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the matrix and what it needs; train nothing.")
+    ] = False,
 ) -> None:
     """Train and time models on devices, write a run folder, print the trade-off.
 
@@ -74,14 +78,15 @@ def run(
     }
     given = {flag: value for flag, value in flags.items() if value is not None and value != []}
     if resume is not None:
-        others = [f"--{flag}" for flag in given] + ["--config"] * bool(config) + ["--dry-run"] * dry_run
+        others = (
+            [f"--{flag}" for flag in given if flag != "timeout"] + ["--config"] * bool(config) + ["--dry-run"] * dry_run
+        )
         if others:
             raise UsageError(f"--resume goes on with what the run was asked for; received also {', '.join(others)}")
-        _carry_out(resume)
+        _carry_out(resume, timeout_s=parse_duration_s(timeout) if timeout else None)
         return
 
     from bench.cli.console import warn
-    from bench.config import merge
     from bench.launch.planning import create, prepare
 
     prepared = prepare(merge(given, toml=config))
@@ -95,8 +100,8 @@ def run(
         _carry_out(create(prepared, command=("python", "-m", "bench", *sys.argv[1:])).path)
 
 
-def _carry_out(path: Path) -> None:
-    """Run what has no result yet, write the report, print the tables."""
+def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
+    """Run what has no result yet, print the tables, write the report; a time-out replaces the run's own."""
     from bench.cli.console import console
     from bench.cli.report import render
     from bench.launch.schedule import StoppedError, pending, run_trials
@@ -106,6 +111,8 @@ def _carry_out(path: Path) -> None:
     terminal = console()
     folder = RunFolder.open(path)
     run_record = folder.read_run()
+    if timeout_s is not None:
+        run_record = replace(run_record, config=replace(run_record.config, timeout=timeout_s))
     stopped = False
     with folder.lock():
         trials = pending(folder, run_record)

@@ -93,6 +93,9 @@ class LocalRun:
         Raises:
             StoreError: The folder cannot be written.
         """
+        if not self._folder.request.exists():  # the user removed the folder, to start the trial anew
+            self._folder.create(self._trial)
+        self._folder.forget_result()
         journal = Journal(self._folder.events)
         journal.append(
             Attempt(
@@ -106,6 +109,7 @@ class LocalRun:
         tail: Tail[Event] = Tail(self._folder.events, Event)  # type: ignore[arg-type]  # a union is a type to msgspec
         oom = OomCounter()
         samples = Journal(self._folder.samples)
+        began_cpu_s = time.process_time()
         ours, theirs = socket.socketpair()
         with closing(samples), ours:
             self._started_s = time.monotonic()
@@ -146,6 +150,7 @@ class LocalRun:
             attempts=self._point.attempt,
             exit_code=process.returncode,
             sampler_cpu_s=round(sampler.cpu_s, 6),
+            parent_cpu_s=round(time.process_time() - began_cpu_s, 6),
             sampled_s=round(sampler.sampled_s, 6),
             missing=dict(sampler.missing),
         )

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bench import __version__, catalog
 from bench.data.fetching import ensure
 from bench.data.loading import load
+from bench.data.sources import SOURCES, source_name
 from bench.hardware.devices import default_requests, resolve
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
@@ -51,6 +54,7 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
         BenchError: Something that was asked for is not there or cannot be used.
     """
+    config = _with_whole_paths(config)
     models = [catalog.find(request) for request in config.model]
     topology = detect_topology()
     survey = detect_gpus()
@@ -78,6 +82,14 @@ def prepare(config: RunConfig) -> Prepared:
     )
 
 
+def _with_whole_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with paths that mean the same from another folder, where `--resume` may be typed."""
+    whole = {"data_dir": str(Path(config.data_dir).absolute())} if config.data_dir else {}
+    if Path(config.dataset).exists() and source_name(config.dataset) not in SOURCES:
+        whole["dataset"] = str(Path(config.dataset).absolute())
+    return msgspec.structs.replace(config, **whole)
+
+
 def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
     """Write the run folder, with the rows of the trials that cannot run.
 
@@ -92,7 +104,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
     name = config.name or config.preset
     created_s = time.time()
     path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
-    folder = RunFolder.create(
+    return RunFolder.create(
         path,
         Run(
             schema=SCHEMA,
@@ -104,7 +116,5 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             host=prepared.host,
             trials=plan.trials,
         ),
+        refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
     )
-    for key, (status, reason) in plan.refusals.items():
-        folder.trial(key).write_result(Result(key=key, status=status, reason=reason))
-    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -74,7 +75,10 @@ def run_trials(
 
 def record(folder: RunFolder, trial: Trial, result: Result, observer: Observer) -> None:
     """Write how a trial ended, then tell."""
-    folder.trial(trial.key).write_result(result)
+    place = folder.trial(trial.key)
+    place.write_result(result)
+    if result.status in SETTLED:
+        shutil.rmtree(place.checkpoint, ignore_errors=True)
     observer.trial_ended(trial, result)
 
 

@@ -20,7 +20,7 @@ class CgroupMemory:
         self._reason = ""
         try:
             self._file = HeldFile(memory_file(root, v1="memory.usage_in_bytes", v2="memory.current"))
-        except UnreadableError as error:
+        except (UnreadableError, OSError) as error:
             self._reason = str(error)
 
     def read_bytes(self) -> int:

@@ -22,6 +22,7 @@ from bench.worker.clock import Clock
 
 EXIT_FAILURE_WRITTEN = 1
 EXIT_ORPHANED = 3
+PREAMBLE = ("Graph execution error", "Detected at node", "File ", "<stack traces", "The above exception")
 
 
 def main() -> int:
@@ -70,7 +71,9 @@ def _explain(error: Exception, device: Device) -> tuple[Status, str]:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """Return the first line that says something; TensorFlow puts where before what."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line and not line.startswith(PREAMBLE)), "")
 
 
 def _end_with_launcher() -> None:

@@ -38,13 +38,14 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) 
     if not isinstance(model, keras.Model):
         raise ModelError(f"build of {path} must return a keras.Model; received {type(model).__name__}")
     try:
-        shape = model.compute_output_shape((None, *input_shape))
+        # Called on an image, since a subclassed model has no variables and no output shape before.
+        shape = tuple(model(np.zeros((1, *input_shape), np.float32), training=False).shape)
     except Exception as error:
         raise ModelError(f"the model of {path} does not take images of {input_shape}: {error}") from error
-    if shape != (None, num_classes):
+    if shape != (1, num_classes):
         raise ModelError(
-            f"the model of {path} must end in {num_classes} classes, output shape {(None, num_classes)}; "
-            f"received {shape}"
+            f"the model of {path} must end in {num_classes} classes, output shape (batch, {num_classes}); "
+            f"received {('batch', *shape[1:])}"
         )
     return model
 

@@ -7,6 +7,7 @@ Every variable is written, so that a trial that is taken up reaches the weights 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
@@ -25,9 +26,11 @@ def save(folder: Path, model: keras.Model, *, epoch: int) -> None:
         StoreError: The disk is full, or the folder cannot be written; the older state is still there.
     """
     target = checkpoint_file(folder, epoch)
-    folder.mkdir(exist_ok=True)
-    with atomic_file(target) as file:
-        np.savez(file, **{f"{i:05d}": keras.ops.convert_to_numpy(variable) for i, variable in _numbered(model)})
+    # As np.savez writes it, but one variable at a time: it would hold a copy of all of them.
+    with atomic_file(target) as file, ZipFile(file, "w") as archive:
+        for i, variable in _numbered(model):
+            with archive.open(f"{i:05d}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, keras.ops.convert_to_numpy(variable), allow_pickle=False)
     for old in folder.glob("epoch-*.npz"):
         if old != target:
             old.unlink()
@@ -47,7 +50,7 @@ def restore(folder: Path, model: keras.Model, *, epoch: int) -> None:
                 raise StoreError(f"{source} holds {len(state.files)} variables, the model has {len(variables)}")
             for i, variable in variables:
                 variable.assign(state[f"{i:05d}"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise StoreError(f"{source} is damaged: {error}; remove the trial's folder to start it anew") from error
 
 

@@ -26,11 +26,13 @@ def main() -> None:
 
 
 def describe(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> ModelDescription:
-    """Build one model; what goes wrong is in the description."""
+    """Build one model; what goes wrong is in the description, and costs the other models nothing."""
     try:
         model = building.build(spec, input_shape, num_classes)
     except ModelError as error:
         return ModelDescription(name=spec.name, problem=str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a model file may do anything
+        return ModelDescription(name=spec.name, problem=f"{type(error).__name__}: {error}")
     layers = tuple(_describe_layer(layer) for layer in model.layers)
     return ModelDescription(
         name=spec.name,
@@ -48,7 +50,7 @@ def _describe_layer(layer: keras.Layer) -> LayerDescription:
         kind=type(layer).__name__,
         output_shape=shape,
         parameters=layer.count_params(),
-        activations=math.prod(shape[1:]) if len(shape) > 1 else 0,
+        activations=math.prod(shape[1:]) if len(shape) > 1 and None not in shape[1:] else 0,
     )
 
 

@@ -13,6 +13,7 @@ from bench.records import Epoch, Steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from bench.records import Cell
     from bench.store import Journal
     from bench.worker.clock import Phases
 
@@ -35,9 +36,7 @@ class Recorder(keras.callbacks.CallbackList):
         model: The model that is fitted.
         journal: Where the events go.
         phases: The clock.
-        steps_per_epoch: Steps that make an epoch.
-        images_per_epoch: Training images, in batches of `batch_size` of which the last may be smaller.
-        batch_size: Images a step.
+        cell: What is trained.
         begin_epoch: Called with an epoch, counted from 0, before its first batch is drawn.
         save: Called with the number of finished epochs once an epoch's event is on disk.
     """
@@ -48,18 +47,16 @@ class Recorder(keras.callbacks.CallbackList):
         *,
         journal: Journal,
         phases: Phases,
-        steps_per_epoch: int,
-        images_per_epoch: int,
-        batch_size: int,
+        cell: Cell,
         begin_epoch: Callable[[int], None],
         save: Callable[[int], None],
     ) -> None:
         super().__init__(model=model, add_history=True)
         self._journal = journal
         self._phases = phases
-        self._steps_per_epoch = steps_per_epoch
-        self._images_per_epoch = images_per_epoch
-        self._batch_size = batch_size
+        self._steps_per_epoch = cell.steps_per_epoch
+        self._images_per_epoch = cell.dataset.num_train
+        self._batch_size = cell.batch_size
         self._begin_epoch = begin_epoch
         self._save = save
         self._epoch = 0

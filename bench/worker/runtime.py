@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 PROBE_S = 0.4
+# What a shell may hold that changes results or speed and is left as the user set it; it is recorded.
+TELLING_VARIABLES = (
+    "LD_PRELOAD",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_GPU_ALLOCATOR",
+    "XLA_FLAGS",
+)
 
 
 def configure(cell: Cell, seed: int) -> None:
@@ -32,7 +44,7 @@ def configure(cell: Cell, seed: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(cell.device.threads)
     tf.config.threading.set_inter_op_parallelism_threads(cell.device.threads)
     gpus = tf.config.list_physical_devices("GPU")
-    if len(gpus) != len(cell.device.gpu_uuids):
+    if len(gpus) != len(cell.device.gpu_uuids) or (cell.device.kind == "gpu" and not gpus):
         raise DeviceError(
             f"TensorFlow sees {len(gpus)} of the {len(cell.device.gpu_uuids)} GPUs of {cell.device.label}; "
             "worker.log says which library it could not load"
@@ -83,6 +95,8 @@ def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
         cpus=tuple(sorted(affinity(0))) if affinity else (),
         threads_used=_threads_used() if cell.device.kind == "cpu" else None,
         devices=devices,
+        tensor_float_32=_rounds_to_tf32(),
+        environment={name: os.environ[name] for name in TELLING_VARIABLES if name in os.environ},
     )
 
 
@@ -94,16 +108,27 @@ def peak_memory(devices: Sequence[str]) -> Memory:
             peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         peak_kib = None
-    gpus = [name for name in devices if "GPU" in name]
-    peaks = [tf.config.experimental.get_memory_info(_short(name))["peak"] for name in gpus]
     return Memory(
         peak_rss_bytes=None if peak_kib is None else peak_kib * 1024,
-        peak_gpu_bytes=max(peaks) if peaks else None,
+        peak_gpu_bytes=max(filter(None, map(_peak_gpu_bytes, devices)), default=None),
     )
 
 
-def _short(device: str) -> str:
-    return ":".join(device.rsplit(":", 2)[-2:])
+def _peak_gpu_bytes(device: str) -> int | None:
+    """Return the allocator's peak; None for a CPU, and where the allocator keeps no count."""
+    kind, number = device.rsplit(":", 2)[-2:]
+    try:
+        return tf.config.experimental.get_memory_info(f"{kind}:{number}")["peak"]
+    except (ValueError, tf.errors.OpError):
+        return None
+
+
+def _rounds_to_tf32() -> bool:
+    """TF32 exists from compute capability 8.0 on; TensorFlow uses it for float32 unless it is switched off."""
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    capable = any(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details)
+    allowed = os.environ.get("NVIDIA_TF32_OVERRIDE") != "0"
+    return capable and allowed and tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def _threads_used() -> int | None:

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
-from bench.data.loading import load
-from bench.errors import DataError
 from bench.records import Assignment, Built, Done, Tested, Trial
 from bench.store import Journal, TrialFolder
 from bench.worker import building, checkpoint, runtime
+from bench.worker.batches import Batches, compiles_every_size, load_batches
 from bench.worker.clock import Clock, Phases
-from bench.worker.pipeline import Pipeline
 from bench.worker.recorder import DivergedError, Recorder
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
-    from bench.data.dataset import Dataset
-    from bench.records import Cell, DatasetSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batches:
-    """The splits of a data set as batches; `validation` is None where nothing is held back.
-
-    `first` holds a few training images: what the model is asked before training must not be the test split.
-    """
-
-    pipeline: Pipeline
-    training: tf.data.Dataset
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset
-    first: tf.data.Dataset
+    from bench.records import Cell
 
 
 def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) -> None:
@@ -55,11 +36,10 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     phases.done("import", start_s=assignment.offset_s)
 
     with phases.phase("data"):
-        data = _load(cell.dataset, assignment.data_dir)
-        batches = _batches(data, trial)
+        batches = load_batches(cell, seed=trial.seed, data_dir=assignment.data_dir)
     with phases.phase("build"), strategy_scope():
         model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
-        output = building.ask_output(model, next(iter(batches.first))[0])
+        output = building.ask_output(model, next(iter(batches.few))[0])
     journal.append(
         Built(
             parameters=model.count_params(),
@@ -69,105 +49,66 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     )
     with phases.phase("compile"), strategy_scope():
         building.compile_model(model, cell, output=output)
+    journal.append(runtime.describe(cell, devices))
+
+    # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
+    # would stand in the peak that is measured.
+    if not assignment.epochs_done:
+        with phases.phase("checkpoint"):
+            checkpoint.save(folder.checkpoint, model, epoch=0)
     with phases.phase("warmup"):
-        journal.append(runtime.describe(cell, devices))
-        _warm_up(model, cell, batches, folder.checkpoint, assignment.epochs_done)
+        _warm_up(model, cell, batches, still_trains=assignment.epochs_done < cell.epochs)
+    with phases.phase("checkpoint"):
+        checkpoint.restore(folder.checkpoint, model, epoch=assignment.epochs_done)
 
     if assignment.epochs_done < cell.epochs:
-        _fit(
+        recorder = Recorder(
             model,
-            cell,
-            batches,
-            Recorder(
-                model,
-                journal=journal,
-                phases=phases,
-                steps_per_epoch=steps_per_epoch(cell),
-                images_per_epoch=cell.dataset.num_train,
-                batch_size=cell.batch_size,
-                begin_epoch=batches.pipeline.begin_epoch,
-                save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
-            ),
-            assignment.epochs_done,
+            journal=journal,
+            phases=phases,
+            cell=cell,
+            begin_epoch=batches.pipeline.begin_epoch,
+            save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
+        )
+        model.fit(
+            batches.training,
+            validation_data=batches.validation,
+            initial_epoch=assignment.epochs_done,
+            epochs=cell.epochs,
+            callbacks=recorder,
+            shuffle=False,
+            verbose=0,
         )
     with phases.phase("test"):
-        tested = _test(model, batches.test, data.y_test, output, folder)
+        tested = _test(model, batches, output, folder)
     journal.append(tested)
     journal.append(runtime.peak_memory(devices))
     journal.append(Done(end_s=phases.now()))
     journal.sync()
-    shutil.rmtree(folder.checkpoint, ignore_errors=True)
 
 
-def steps_per_epoch(cell: Cell) -> int:
-    """Return how many steps an epoch has; the last one may be of a smaller batch."""
-    return -(-cell.dataset.num_train // cell.batch_size)
+def _warm_up(model: keras.Model, cell: Cell, batches: Batches, *, still_trains: bool) -> None:
+    """Trace and run every function once, and for every size of batch where each is compiled.
 
-
-def _load(spec: DatasetSpec, data_dir: str | None) -> Dataset:
-    total = spec.num_train + spec.num_validation
-    data = load(
-        spec.name,
-        data_dir=data_dir,
-        limit_train=total,
-        limit_test=spec.num_test,
-        validation=spec.num_validation / total,
-    )
-    if data.spec != spec:
-        raise DataError(
-            f"the data set {spec.name!r} has changed since this run was planned (SHA-256 {data.sha256[:12]}…, not "
-            f"{spec.sha256[:12]}…); start a new run, or bring the old files back"
-        )
-    return data
-
-
-def _batches(data: Dataset, trial: Trial) -> Batches:
-    cell = trial.cell
-    pipeline = Pipeline(cell.recipe, data.x_train, threads=cell.device.threads)
-    held_back = len(data.x_validation) > 0
-    return Batches(
-        pipeline=pipeline,
-        training=pipeline.training(data.x_train, data.y_train, batch_size=cell.batch_size, seed=trial.seed),
-        validation=(
-            pipeline.evaluation(data.x_validation, data.y_validation, batch_size=cell.batch_size) if held_back else None
-        ),
-        test=pipeline.evaluation(data.x_test, data.y_test, batch_size=cell.batch_size),
-        first=pipeline.evaluation(data.x_train[:4], data.y_train[:4], batch_size=4),
-    )
-
-
-def _warm_up(model: keras.Model, cell: Cell, batches: Batches, folder: Path, epochs_done: int) -> None:
-    """Trace and run every function once, then set every variable back to what it was.
-
-    So the training clock measures training, and the warm-up leaves no trace in the weights. The state goes through
-    the disk, not through memory: a copy in memory would stand in the peak that is measured.
+    So the clocks of training, validation and test measure these, not compilation.
     """
-    if not epochs_done:
-        checkpoint.save(folder, model, epoch=0)
-    if epochs_done < cell.epochs:
-        model.fit(batches.training.take(cell.steps_per_execution), shuffle=False, verbose=0)
+
+    def parts(split: tf.data.Dataset) -> list[tf.data.Dataset]:
+        first = split.take(cell.steps_per_execution)
+        return [first, split.skip(int(split.cardinality()) - 1)] if compiles_every_size(cell) else [first]
+
+    if still_trains:
+        for part in parts(batches.training):
+            model.fit(part, shuffle=False, verbose=0)
     if batches.validation is not None:
-        model.evaluate(batches.validation.take(cell.steps_per_execution), verbose=0)
-    model.predict(batches.first, verbose=0)
-    checkpoint.restore(folder, model, epoch=epochs_done)
+        for part in parts(batches.validation):
+            model.evaluate(part, verbose=0)
+    model.predict(batches.rehearsal, verbose=0)
 
 
-def _fit(model: keras.Model, cell: Cell, batches: Batches, recorder: Recorder, epochs_done: int) -> None:
-    model.fit(
-        batches.training,
-        validation_data=batches.validation,
-        initial_epoch=epochs_done,
-        epochs=cell.epochs,
-        callbacks=recorder,
-        shuffle=False,
-        verbose=0,
-    )
-
-
-def _test(
-    model: keras.Model, batches: tf.data.Dataset, labels: np.ndarray, output: building.Output, folder: TrialFolder
-) -> Tested:
-    outputs = model.predict(batches, verbose=0).astype(np.float64)
+def _test(model: keras.Model, batches: Batches, output: building.Output, folder: TrialFolder) -> Tested:
+    labels = batches.test_labels
+    outputs = model.predict(batches.test, verbose=0).astype(np.float64)
     log_probabilities = _log_probabilities(outputs, output)
     predicted = outputs.argmax(axis=-1)
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()
