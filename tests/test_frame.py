@@ -13,7 +13,20 @@ from bench.analysis.columns import COLUMNS
 from bench.analysis.frame import frames, load_report, rows_of
 from bench.analysis.rewind import surviving_events, surviving_samples
 from bench.errors import StoreError
-from bench.records import Attempt, Epoch, GpuSample, PhaseDone, Record, Result, Runtime, Sample, Steps, Trial, TrialData
+from bench.records import (
+    Attempt,
+    Device,
+    Epoch,
+    GpuSample,
+    PhaseDone,
+    Record,
+    Result,
+    Runtime,
+    Sample,
+    Steps,
+    Trial,
+    TrialData,
+)
 from records_for_tests import (
     CPU,
     DATASET,
@@ -321,3 +334,39 @@ def test_a_folder_that_holds_no_run_is_an_error_in_words(tmp_path: Path) -> None
     """Reading an empty folder says what it is not."""
     with pytest.raises(StoreError, match=r"run\.json"):
         load_report(tmp_path)
+
+
+def test_energy_of_some_gpus_does_not_pass_for_that_of_all() -> None:
+    """Where one of two GPUs has no energy counter, the trial's energy is missing, not half."""
+    gpus = ("GPU-a", "GPU-b")
+    asked = trial(device=Device(kind="gpu", threads=2, gpu_uuids=gpus, gpu_indices=(0, 1)))
+    data = ok_trial(asked)
+    half = tuple(
+        msgspec.structs.replace(
+            sample, gpus=(sample.gpus[0], msgspec.structs.replace(sample.gpus[1], energy_joules=None))
+        )
+        for sample in data.samples
+    )
+    assert row(data)["energy_joules"] > 0
+    assert row(msgspec.structs.replace(data, samples=half))["energy_joules"] is None
+
+
+def test_a_step_of_a_gpu_has_no_time() -> None:
+    """On a GPU a stamp tells when a step was handed over; its time is missing rather than wrong."""
+    asked = trial(device=Device(kind="gpu", threads=2, gpu_uuids=("GPU-a",), gpu_indices=(0,)))
+    assert row(ok_trial(asked))["step_s"] is None
+    assert row(ok_trial(trial()))["step_s"] > 0
+
+
+def test_what_changes_the_arithmetic_unasked_is_noted() -> None:
+    """TF32 under float32, and variables that change results, stand in the flags."""
+    data = ok_trial(trial())
+    changed = tuple(
+        msgspec.structs.replace(event, tensor_float_32=True, environment={"TF_ENABLE_ONEDNN_OPTS": "0"})
+        if isinstance(event, Runtime)
+        else event
+        for event in data.events
+    )
+    noted = "; ".join(row(msgspec.structs.replace(data, events=changed))["flags"])
+    assert "TF32" in noted
+    assert "TF_ENABLE_ONEDNN_OPTS=0" in noted

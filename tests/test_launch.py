@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -432,6 +433,26 @@ def test_resume_keeps_results_and_tries_failures_again(tmp_path: Path) -> None:
     assert [result.status for result in results if result] == [*KEPT, *(["ok"] * (len(TRIED_AGAIN) + 1))]
     assert [result.reason for result in results[: len(KEPT)] if result] == ["before"] * len(KEPT)
     assert pending(folder, run) == ()
+
+
+def test_a_trial_that_is_tried_again_has_no_result_until_it_has_ended(tmp_path: Path) -> None:
+    """While a second attempt runs, the first one's failure does not pass for its result; a removed folder is remade."""
+    folder, run = make_run(tmp_path / "run")
+    (asked,) = run.trials
+    place = folder.trial(asked.key)
+    place.write_result(Result(key=asked.key, status="failed", reason="the first attempt", attempts=1))
+    found: list[Result | None] = []
+
+    class Looker(Silent):
+        def trial_started(self, trial: Trial, attempt: int) -> None:
+            found.append(place.read_result())
+
+    run_trials(folder, run, observer=Looker(), command=worker("ok"))
+    assert found == [None]
+    shutil.rmtree(place.path)
+    run_trials(folder, run, observer=Silent(), command=worker("ok"))
+    assert place.read_trial() == asked
+    assert place.read_result() is not None
 
 
 def test_what_was_refused_when_the_run_was_planned_starts_no_process(tmp_path: Path) -> None:
