@@ -47,6 +47,12 @@ class ModelFile:
     recipe: Recipe | None = None
     problem: str | None = None
 
+    @property
+    def source(self) -> str:
+        """Where the model comes from, as the docstring's line `Source: …` says; empty if it has none."""
+        lines = self.description.splitlines()
+        return next((line.removeprefix("Source: ") for line in lines if line.startswith("Source: ")), "")
+
 
 class LayerDescription(Record, frozen=True):
     """A layer of a model; `activations` counts the numbers that it puts out for one image."""

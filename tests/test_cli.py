@@ -31,7 +31,7 @@ def hourglass(*arguments, cwd=None, **environment):
     [
         (["--help"], ["run", "report", "models", "devices", "data", "fetch"]),
         (["--version"], [bench.__version__]),
-        (["models"], ["mnist_cnn", "mbn", "mbn_quarter"]),
+        (["models"], ["mnist_cnn", "mbn", "mbn_quarter", "https://github.com/LeoTungAnh/CNN-CIFAR-100"]),
         (["devices"], ["cpu:1", "a run without --device uses"]),
         (["data"], ["synthetic", "cifar100", "cifar10", "mnist", "fashion_mnist", "PATH.npz"]),
         (["run", "--help"], ["--preset", "--dry-run", "--resume"]),

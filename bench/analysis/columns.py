@@ -57,12 +57,14 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "data_s": Column("Float64", "loading the data, summed over attempts, seconds"),
         "build_s": Column("Float64", "building the model, summed over attempts, seconds"),
         "compile_s": Column("Float64", "compiling the model, summed over attempts, seconds"),
-        "warmup_s": Column("Float64", "first steps, which trace the graph, summed over attempts, seconds"),
+        "warmup_s": Column("Float64", "first steps, which trace and compile, summed over attempts, seconds"),
         "validate_s": Column("Float64", "validation, seconds"),
         "test_s": Column("Float64", "testing, seconds"),
-        "checkpoint_s": Column("Float64", "writing checkpoints, seconds"),
+        "checkpoint_s": Column("Float64", "writing checkpoints and reading them back, seconds"),
         "epoch_s": Column("Float64", "training and validation of an epoch, median over epochs, seconds"),
-        "step_s": Column("Float64", "one training step, median over steps, seconds"),
+        "step_s": Column(
+            "Float64", "one training step, median over steps; missing on GPUs, which take steps later, seconds"
+        ),
         "images_per_s": Column("Float64", "training images over train_s, images a second"),
         "peak_rss_bytes": Column("Int64", "the worker's highest resident set, bytes"),
         "peak_pss_bytes": Column("Int64", "the process tree's highest proportional set that was sampled, bytes"),
@@ -70,8 +72,11 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "gpu_utilization_percent": Column("Float64", "time in which any kernel ran, mean while training, percent"),
         "peak_gpu_bytes": Column("Int64", "peak of TensorFlow's GPU allocator, bytes"),
         "gpu_memory_used_bytes": Column("Int64", "memory used on the trial's GPUs by anyone, highest sample, bytes"),
-        "energy_joules": Column("Float64", "energy of the trial's GPUs, from first to last sample, joules"),
+        "energy_joules": Column("Float64", "energy of all the trial's GPUs, from first to last sample, joules"),
         "sampler_percent": Column("Float64", "CPU time that sampling took, 100 is one core, percent"),
+        "parent_percent": Column(
+            "Float64", "CPU time of the whole parent: sampling, writing, showing; 100 is one core, percent"
+        ),
         "attempts": Column("Int64", "processes that worked on the trial"),
         "flags": Column("object", "why the numbers deserve less trust, in words"),
         "missing": Column("object", "metrics that could not be read, each with its reason"),

@@ -102,6 +102,7 @@ class TrialRows:
             "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),
             "energy_joules": _energy_joules(self._segments),
             "sampler_percent": sampler_percent,
+            "parent_percent": 100 * result.parent_cpu_s / result.sampled_s if result and result.sampled_s else None,
             "attempts": result.attempts if result else len(self._attempts),
             "flags": flags(self._data, train_s=train_s, sampler_percent=sampler_percent),
             "missing": tuple(f"{metric}: {reason}" for metric, reason in result.missing.items()) if result else (),

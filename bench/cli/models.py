@@ -26,10 +26,11 @@ def _list() -> None:
     from bench.cli.console import console
     from bench.cli.tables import table
 
-    listing = table("model", "what it is", "recipe")
+    listing = table("model", "what it is and where it comes from", "recipe")
     for name in catalog.names():
         found = catalog.find(name)
-        listing.add_row(name, found.problem or found.summary, "its own" if found.recipe else "the preset's")
+        what = found.problem or "\n".join(filter(None, (found.summary, found.source)))
+        listing.add_row(name, what, "its own" if found.recipe else "the preset's")
     console().print(listing)
     console().print("a file of yours: --model path/to/mine.py; it defines build(input_shape, num_classes)")
 

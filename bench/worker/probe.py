@@ -21,7 +21,9 @@ def find_problem() -> str | None:
     """Try the first GPU that TensorFlow lists; None if it works, else the reason in words."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return "TensorFlow lists no GPU" + ("" if tf.test.is_built_with_cuda() else ": this build has no CUDA support")
+        if not tf.test.is_built_with_cuda():
+            return "TensorFlow lists no GPU: this build has no CUDA support"
+        return "TensorFlow lists no GPU; the CUDA libraries that it needs come with the extra `hourglass-bench[gpu]`"
     tf.config.experimental.set_memory_growth(gpus[0], enable=True)
     return try_operations("/GPU:0")
 
