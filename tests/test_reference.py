@@ -1,0 +1,31 @@
+"""The committed runs stay readable: a schema that can no longer read them is a new schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bench
+from bench.store import RunFolder
+
+RUNS = sorted(path.parent for path in (Path(__file__).parent.parent / "reports" / "reference").glob("*/run.json"))
+
+
+def test_there_are_reference_runs():
+    """The founding experiment's runs are in the checkout."""
+    assert {"cifar100-mnist-cnn", "cifar100-mbn-fifth-of-an-epoch"} <= {path.name for path in RUNS}
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_a_reference_run_reads_back(path):
+    """Every trial is ok, its accuracy is that of its predictions, and its phases fit into its wall time."""
+    report = bench.load(path)
+    assert (report.trials["status"] == "ok").all()
+    assert len(report.epochs) == report.trials["epochs_done"].sum()
+    assert len(report.samples) > 0
+    for row in report.trials.itertuples():
+        with np.load(RunFolder(path).trial(row.key).predictions) as predictions:
+            assert (predictions["label"] == predictions["predicted"]).mean() == row.test_accuracy
+        assert row.train_s < row.fit_s < row.wall_s
