@@ -176,8 +176,7 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
         cpus: The process's affinity after pinning; empty where it cannot be read.
         threads_used: Threads that did work in a convolution; None if it could not be seen.
         devices: TensorFlow's names of the devices that the trial trains on.
-        tensor_float_32: Whether float32 products are rounded to TF32, as TensorFlow does on newer GPUs unless told not
-            to.
+        tensor_float_32: Whether float32 products are rounded to TF32, TensorFlow's default on newer GPUs.
         environment: Variables that were set and can change results or speed.
     """
 
