@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.recipe import Recipe, describe
-from bench.records import Cell, DatasetSpec, Device, ModelSpec, Trial
-from records_for_tests import CPU, GPU, trial
+from bench.records import Cell, Device, ModelSpec, Trial
+from records_for_tests import CPU, DATASET, GPU, trial
 
 # With an optimizer that takes every option.
 BASE = trial(recipe=Recipe(optimizer="sgd"))
@@ -81,16 +81,7 @@ def test_keys_stay_what_they_are() -> None:
         jit="off",
         batch_size=100,
         epochs=2,
-        dataset=DatasetSpec(
-            name="cifar100",
-            sha256="d" * 64,
-            num_train=1000,
-            num_validation=100,
-            num_test=200,
-            input_shape=(32, 32, 3),
-            num_classes=100,
-            official=True,
-        ),
+        dataset=DATASET,
         recipe=Recipe(),
     )
     assert Trial(cell=cell, seed=3).key == "small-cpu-2-s3-76b2c4a6682a"

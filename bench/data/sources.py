@@ -41,7 +41,6 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         num_classes: Classes.
         num_train: Images of the training split as published.
         num_test: Images of the test split as published.
-        page: Its home page; empty for a data set that is drawn.
         places: Where a copy may lie, relative to a data folder, in the order in which they are tried.
         digests: SHA-256 or MD5 of each file that is read, as published, by its name.
         downloads: What to fetch; empty for a data set that is drawn.
@@ -54,14 +53,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
     num_train: int
     num_test: int
-    page: str = ""
     places: tuple[str, ...] = ()
     digests: dict[str, str] = {}
     downloads: tuple[Download, ...] = ()
     download_bytes: int = 0
 
 
-_CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 # Places, addresses and SHA-256 sums are those of keras.datasets, so that both find what either has downloaded;
@@ -92,7 +89,6 @@ SOURCES: dict[str, Source] = {
             num_classes=100,
             num_train=50_000,
             num_test=10_000,
-            page=_CIFAR_PAGE,
             places=("cifar-100-python-target/cifar-100-python", "cifar-100-python", "cifar-100-python.tar.gz"),
             digests={
                 "train": "16019d7e3df5f24257cddd939b257f8d",
@@ -116,7 +112,6 @@ SOURCES: dict[str, Source] = {
             num_classes=10,
             num_train=50_000,
             num_test=10_000,
-            page=_CIFAR_PAGE,
             places=("cifar-10-batches-py-target/cifar-10-batches-py", "cifar-10-batches-py", "cifar-10-python.tar.gz"),
             digests={
                 "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -143,7 +138,6 @@ SOURCES: dict[str, Source] = {
             num_classes=10,
             num_train=60_000,
             num_test=10_000,
-            page="http://yann.lecun.com/exdb/mnist/",
             places=("mnist.npz",),
             digests={"mnist.npz": _MNIST_SHA256},
             downloads=(Download(url=f"{_KERAS_FILES}mnist.npz", digest=_MNIST_SHA256, filename="mnist.npz"),),
@@ -156,7 +150,6 @@ SOURCES: dict[str, Source] = {
             num_classes=10,
             num_train=60_000,
             num_test=10_000,
-            page="https://github.com/zalandoresearch/fashion-mnist",
             places=("fashion-mnist",),
             digests=_FASHION_MNIST_MD5,
             downloads=tuple(

@@ -140,7 +140,7 @@ class LocalRun:
         wall_s = round(self._clock(), 6)
         self._tell(tail.read())
         if ended and any(isinstance(event, Done) for event in self._events):
-            ended = "ok", ""  # it had finished when it was told to stop, and its checkpoint is gone
+            ended = "ok", ""  # it had finished when it was told to stop
         status, reason = ended or self._explain(process.returncode, oom)
         return Result(
             key=self._trial.key,
