@@ -17,15 +17,14 @@ import msgspec
 
 from bench.config import Jit, RunConfig
 from bench.recipe import Precision, Recipe
+from bench.record import Record as Record  # noqa: PLC0414 -- all records are found here
+from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
+from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
 
 SCHEMA = 1
 
 Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
 Phase = Literal["import", "data", "build", "compile", "warmup", "train", "validate", "test", "checkpoint"]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A frozen record, JSON in and out; defaults are not written."""
 
 
 class Gpu(Record, frozen=True):
@@ -187,7 +186,7 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
     threads_used: int | None
     devices: tuple[str, ...]
     tensor_float_32: bool = False
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Built(Record, frozen=True, tag="built", tag_field="event"):
@@ -263,48 +262,6 @@ class Done(Record, frozen=True, tag="done", tag_field="event"):
 Event = Attempt | Runtime | Built | PhaseDone | Steps | Epoch | Tested | Memory | Failure | Done
 
 
-class GpuSample(Record, frozen=True):
-    """One GPU at one moment, through NVML. What could not be read is None; the reason stands in `Result.missing`."""
-
-    uuid: str
-    utilization_percent: float | None = None
-    memory_used_bytes: int | None = None
-    power_watts: float | None = None
-    energy_joules: float | None = None
-    temperature_celsius: float | None = None
-    sm_clock_mhz: float | None = None
-    memory_clock_mhz: float | None = None
-    clock_event_reasons: int | None = None
-
-
-class Sample(Record, frozen=True):
-    """The trial's process tree, its control group and its GPUs at one moment.
-
-    Attributes:
-        t_s: On the trial's clock.
-        rss_bytes: Resident sets of the tree, summed (shared pages count once a process).
-        pss_bytes: Proportional sets, summed (shared pages count once); read less often, it is costly.
-        peak_rss_bytes: VmHWM of the worker.
-        cpu_percent: CPU time of the tree since the last sample over time passed; 100 is one core.
-        threads: Threads of the tree.
-        voluntary_switches: Context switches of the worker since it began: it waited.
-        involuntary_switches: Likewise: it was pushed off its core.
-        cgroup_memory_bytes: Memory charged to the control group.
-        gpus: The trial's GPUs.
-    """
-
-    t_s: float
-    rss_bytes: int | None = None
-    pss_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    cpu_percent: float | None = None
-    threads: int | None = None
-    voluntary_switches: int | None = None
-    involuntary_switches: int | None = None
-    cgroup_memory_bytes: int | None = None
-    gpus: tuple[GpuSample, ...] = ()
-
-
 class Result(Record, frozen=True):
     """How a trial ended, as the parent saw it; what happened inside stands in the events.
 
@@ -330,7 +287,7 @@ class Result(Record, frozen=True):
     sampler_cpu_s: float = 0.0
     parent_cpu_s: float = 0.0
     sampled_s: float = 0.0
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Host(Record, frozen=True):

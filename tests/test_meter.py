@@ -56,6 +56,18 @@ def test_a_metric_that_is_only_not_due_is_not_missing():
     assert ledger.missing == {"never": "not due"}
 
 
+def test_metrics_of_one_reading_have_one_outcome():
+    """What comes from one reading has its values together, or each the same reason."""
+    ledger = Ledger()
+
+    assert ledger.take_together(("periods", "seconds"), lambda: (3, 0.5)) == {"periods": 3, "seconds": 0.5}
+    assert ledger.take_together(("busy", "steal"), lambda: fail(UnreadableError("only Linux tells"))) == {
+        "busy": None,
+        "steal": None,
+    }
+    assert ledger.missing == {"busy": "only Linux tells", "steal": "only Linux tells"}
+
+
 # -- pace --------------------------------------------------------------------------------------------------------------
 
 
@@ -236,18 +248,21 @@ subprocess.run([sys.executable, "-c", {ALLOCATE_AND_SPIN!r}])
 
 @linux
 def test_a_kernel_that_lists_no_children_is_asked_the_long_way(start):
-    """Without CONFIG_PROC_CHILDREN the same descendants are found through psutil."""
+    """Without CONFIG_PROC_CHILDREN the same descendants are found through psutil, and a tree knows their ids."""
     child = start(f"""
 import subprocess, sys
 subprocess.run([sys.executable, "-c", {ALLOCATE_AND_SPIN!r}])
 """)
-    process = ProcfsProcess(child.pid)
+    process, tree = ProcfsProcess(child.pid), ProcessTree(child.pid, ProcfsProcess)
     by_procfs = process.descendants()
+    tree.refresh(0.0)
     process._lists_children = False
 
     assert len(by_procfs) == 1
     assert process.descendants() == by_procfs
+    assert tree.pids == {child.pid, *by_procfs}
     process.close()
+    tree.close()
 
 
 @linux
@@ -365,6 +380,7 @@ def test_cpu_time_of_a_child_is_counted_once_when_it_is_waited_for(tmp_path):
     write_process(tmp_path, 11, status="Threads:\t1\n", state="Z", ticks=f"{ticks_per_s} 0 0 0")
     tree.refresh(1.0)
     assert tree.cpu_percent() == pytest.approx(100.0)
+    assert tree.cpu_s() == 1.0
     assert tree.rss_bytes() == 1024 * 1024
     write_process(tmp_path, 10, status=STATUS, ticks=f"0 0 {ticks_per_s} {ticks_per_s}")
     write_process(tmp_path, 11, status="Threads:\t1\n", state="X", ticks="0 0 0 0")

@@ -19,7 +19,7 @@ meter, ledger = GpuMeter(os.environ["UUIDS"].split(",")), Ledger()
 samples = []
 for second, errors in enumerate(os.environ.get("ERRORS_IN_TURN", os.environ.get("FAKE_NVML_ERRORS", "")).split(";")):
     os.environ["FAKE_NVML_ERRORS"] = errors
-    samples.append(msgspec.to_builtins(meter.read(1e3 * second, ledger)))
+    samples.append(msgspec.to_builtins(meter.read(1e3 * second, ledger, own_pids={41, 42})))
 print(json.dumps({"samples": samples, "missing": ledger.missing}))
 """
 
@@ -34,6 +34,7 @@ VALUES = {
     "sm_clock_mhz": 1755.0,
     "memory_clock_mhz": 2619.0,
     "clock_event_reasons": 0x4,
+    "foreign_processes": 2,
 }
 
 
@@ -45,7 +46,9 @@ def library(tmp_path_factory):
 
 def read(library, *uuids: str, **environment: str) -> dict[str, Any]:
     """Read GPUs in a process that has the stand-in: the samples, and what was missing in them."""
-    return json.loads(nvml.run_python(library, READ, UUIDS=",".join(uuids), **environment))
+    return json.loads(
+        nvml.run_python(library, READ, UUIDS=",".join(uuids), **{"FAKE_NVML_PIDS": "7,41,9"} | environment)
+    )
 
 
 def test_values_have_the_units_of_their_names(library):
@@ -65,6 +68,7 @@ def test_values_have_the_units_of_their_names(library):
         ("nvmlDeviceGetTemperatureV", 15, {"temperature_celsius"}, "GPU is lost"),
         ("nvmlDeviceGetClockInfo", 999, {"sm_clock_mhz", "memory_clock_mhz"}, "Unknown Error"),
         ("nvmlDeviceGetCurrentClocksEventReasons", 77, {"clock_event_reasons"}, "stand-in error 77"),
+        ("nvmlDeviceGetComputeRunningProcesses_v3", 3, {"foreign_processes"}, "Not Supported"),
     ],
 )
 def test_a_call_that_fails_costs_its_own_metric_alone(library, function, code, metrics, reason):
@@ -105,8 +109,26 @@ def test_a_mig_instance_is_found_by_its_uuid(library):
     instance = nvml.mig_uuid(0, 1)
     answer = read(library, instance, FAKE_NVML_MIG="2")
 
-    assert answer["samples"] == [[{"uuid": instance, "memory_used_bytes": 3 << 30}]]
+    assert answer["samples"] == [[{"uuid": instance, "memory_used_bytes": 3 << 30, "foreign_processes": 2}]]
     assert answer["missing"]["gpus[0].power_watts"] == "NVML: Not Supported"
+
+
+@pytest.mark.parametrize(("pids", "foreign"), [("42", 0), ("41,42", 0), ("42,1", 1)])
+def test_processes_beside_the_trials_own_are_counted(library, pids, foreign):
+    """Of the processes on a GPU, those of the trial's tree are its own and all others are foreign."""
+    (sample,) = read(library, GPU, FAKE_NVML_PIDS=pids)["samples"][0]
+
+    assert sample["foreign_processes"] == foreign
+
+
+@pytest.mark.parametrize("pids", ["", "7,9"])
+def test_processes_are_not_counted_where_the_trials_own_is_not_seen(library, pids):
+    """Before the trial uses its GPU, and where NVML tells another namespace's ids, nothing is called foreign."""
+    answer = read(library, GPU, FAKE_NVML_PIDS=pids)
+
+    assert "foreign_processes" not in answer["samples"][0][0]
+    reason = "NVML: the trial's process is not among those that it sees on this GPU"
+    assert answer["missing"] == {"gpus[0].foreign_processes": reason}
 
 
 def test_a_gpu_lost_on_the_way_says_in_how_many_readings(library):
@@ -160,7 +182,7 @@ def test_costly_nvml_calls_are_made_less_often(library):
 from bench.meter.gpus import GpuMeter
 from bench.meter.readings import Ledger
 meter, ledger = GpuMeter(["{GPU}"]), Ledger()
-print([len(meter.read(now_s, ledger)) for now_s in (0.0, 0.0, 1e3)])
+print([len(meter.read(now_s, ledger, own_pids=())) for now_s in (0.0, 0.0, 1e3)])
 """
     assert nvml.run_python(library, code).strip() == "[1, 0, 1]"
 
@@ -172,7 +194,7 @@ import pynvml
 from bench.meter.gpus import GpuMeter
 from bench.meter.readings import Ledger
 meter = GpuMeter([])
-print(meter.read(0.0, Ledger()), pynvml.nvmlLib)
+print(meter.read(0.0, Ledger(), own_pids=()), pynvml.nvmlLib)
 meter.close()
 """
     assert nvml.run_python(library, code).strip() == "() None"

@@ -11,14 +11,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import pynvml
 
 from bench.meter.pace import Budget
-from bench.meter.readings import UnreadableError
+from bench.meter.readings import NotNowError, UnreadableError
 from bench.records import GpuSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from bench.meter.readings import Ledger
 
@@ -26,6 +27,7 @@ _T = TypeVar("_T")
 
 # Share of one core for all GPUs together: what NVML's calls cost differs between drivers.
 NVML_SHARE = 0.003
+PROCESSES_SHARE = 0.0005  # likewise, for the lists of processes, which no sum or mean needs often
 
 
 class GpuMeter:
@@ -34,17 +36,19 @@ class GpuMeter:
     def __init__(self, uuids: Sequence[str]) -> None:
         self._uuids = tuple(uuids)
         self._budget = Budget(NVML_SHARE)
+        self._processes_budget = Budget(PROCESSES_SHARE)
         self._is_running = False
         self._failure: str | None = None
         self._handles: dict[str, object] = {}
         if uuids:
             self._start()
 
-    def read(self, now_s: float, ledger: Ledger) -> tuple[GpuSample, ...]:
+    def read(self, now_s: float, ledger: Ledger, *, own_pids: Collection[int]) -> tuple[GpuSample, ...]:
         """Read each GPU once.
 
         Args:
             now_s: The trial's clock.
+            own_pids: The trial's processes.
             ledger: Books failures, under the metric's place in a sample, such as `gpus[0].power_watts`.
 
         Returns:
@@ -53,7 +57,14 @@ class GpuMeter:
         if not self._uuids or not self._budget.due(now_s):
             return ()
         with self._budget.spend(now_s):
-            return tuple(self._read_gpu(index, ledger) for index in range(len(self._uuids)))
+            samples = [self._read_gpu(index, ledger) for index in range(len(self._uuids))]
+        if self._processes_budget.due(now_s):
+            with self._processes_budget.spend(now_s):
+                samples = [
+                    msgspec.structs.replace(sample, foreign_processes=self._count_foreign(index, own_pids, ledger))
+                    for index, sample in enumerate(samples)
+                ]
+        return tuple(samples)
 
     def close(self) -> None:
         """Shut NVML down, if it was started."""
@@ -78,7 +89,11 @@ class GpuMeter:
         }
         return GpuSample(uuid=uuid, **values)
 
-    def _try(self, uuid: str, read: Callable[[object], float]) -> float:
+    def _count_foreign(self, index: int, own_pids: Collection[int], ledger: Ledger) -> int | None:
+        read = partial(_count_foreign_processes, own_pids=own_pids)
+        return ledger.take(f"gpus[{index}].foreign_processes", partial(self._try, self._uuids[index], read))
+
+    def _try(self, uuid: str, read: Callable[[object], _T]) -> _T:
         if self._failure is not None:
             raise UnreadableError(self._failure)
         try:
@@ -124,6 +139,14 @@ def _clock_event_reasons(gpu: object) -> int:
             lambda: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
         )
     )
+
+
+def _count_foreign_processes(gpu: object, *, own_pids: Collection[int]) -> int:
+    """Only beside the trial's own: in a container NVML may tell the host's process ids, and all would look foreign."""
+    pids = {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
+    if pids.isdisjoint(own_pids):
+        raise NotNowError("NVML: the trial's process is not among those that it sees on this GPU")
+    return len(pids.difference(own_pids))
 
 
 # NVML counts power in milliwatts and energy in millijoules.

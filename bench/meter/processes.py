@@ -85,6 +85,7 @@ class ProcessTree:
     """
 
     def __init__(self, pid: int, open_process: Callable[[int], Process]) -> None:
+        self._pid = pid
         self._open_process = open_process
         self._worker: Process | None = None
         self._descendants: dict[int, Process] = {}
@@ -100,6 +101,11 @@ class ProcessTree:
             self._worker = open_process(pid)
         except (UnreadableError, OSError) as error:
             self._absence = error
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """Process ids of the worker and of those descendants that are known."""
+        return frozenset((self._pid, *self._descendants))
 
     def refresh(self, now_s: float) -> None:
         """Look at the tree; what is read below is as of then."""
@@ -127,9 +133,13 @@ class ProcessTree:
         """Highest resident set of the worker."""
         return self._tree()[0].peak_rss_bytes()
 
+    def cpu_s(self) -> float:
+        """CPU time of the tree; less than before if a process left it whose CPU time was not handed on."""
+        return _sum(self._tree(), lambda process: process.cpu_s())
+
     def cpu_percent(self) -> float:
         """CPU time of the tree since the last reading over time passed; 100 is one core."""
-        cpu_s = _sum(self._tree(), lambda process: process.cpu_s())
+        cpu_s = self.cpu_s()
         before, self._cpu_before = self._cpu_before, (self._now_s, cpu_s)
         if before is None:
             raise NotNowError("takes two samples")

@@ -13,9 +13,9 @@ from bench.meter.processes import GoneError, Switches
 from bench.meter.readings import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-_LARGEST_BYTES = 1 << 14
+_LARGEST_BYTES = 1 << 14  # of what is read of a process
 
 # Fields of /proc/PID/stat after the parenthesised name: the state, then among others four counts of clock ticks, of the
 # process in user and kernel mode and of the children that it has waited for.
@@ -32,16 +32,52 @@ class HeldFile:
     when the process id is given to another one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most_bytes: int = _LARGEST_BYTES) -> None:
         self._fd = os.open(path, os.O_RDONLY)
+        self._most_bytes = most_bytes
 
     def read(self) -> bytes:
-        """The content as of now."""
-        return os.pread(self._fd, _LARGEST_BYTES, 0)
+        """The content as of now, as far as `most_bytes`."""
+        return os.pread(self._fd, self._most_bytes, 0)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+
+class Source:
+    """A held file, or the reason why there is none: then every reading fails with it, and nothing else does.
+
+    Args:
+        find: Returns the file's path; raises `UnreadableError` if there is none.
+        most_bytes: Of what is read.
+    """
+
+    def __init__(self, find: Callable[[], Path], *, most_bytes: int = _LARGEST_BYTES) -> None:
+        self._file: HeldFile | None = None
+        self._reason = ""
+        try:
+            self._file = HeldFile(find(), most_bytes=most_bytes)
+        except OSError as error:
+            self._reason = f"{error.strerror}: {error.filename}"
+        except UnreadableError as error:
+            self._reason = str(error)
+
+    def read(self) -> bytes:
+        """The content as of now.
+
+        Raises:
+            UnreadableError: If there is no such file.
+            OSError: If it cannot be read.
+        """
+        if self._file is None:
+            raise UnreadableError(self._reason)
+        return self._file.read()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 class ProcfsProcess:

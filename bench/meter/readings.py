@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _T = TypeVar("_T")
 
@@ -43,21 +43,33 @@ class Ledger:
         Returns:
             The value, or None if it could not be read.
         """
-        tally = self._tallies.setdefault(metric, _Tally())
+        return self.take_together((metric,), lambda: (read(),))[metric]
+
+    def take_together(self, metrics: Sequence[str], read: Callable[[], Sequence[_T]]) -> dict[str, _T | None]:
+        """Read metrics that come from one reading: all have a value, or all have the same reason.
+
+        Args:
+            metrics: The names under which a failure is booked.
+            read: Returns their values in that order; raises as `take` says.
+
+        Returns:
+            The values by name, None for all if they could not be read.
+        """
+        tallies = [self._tallies.setdefault(metric, _Tally()) for metric in metrics]
         try:
-            value = read()
+            values = read()
         except NotNowError as error:
-            tally.postponed = str(error)
-        except UnreadableError as error:
-            tally.faults += 1
-            tally.fault = str(error)
-        except OSError as error:
-            tally.faults += 1
-            tally.fault = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            for tally in tallies:
+                tally.postponed = str(error)
+        except (UnreadableError, OSError) as error:
+            for tally in tallies:
+                tally.faults += 1
+                tally.fault = _reason(error)
         else:
-            tally.values += 1
-            return value
-        return None
+            for tally in tallies:
+                tally.values += 1
+            return dict(zip(metrics, values, strict=True))
+        return dict.fromkeys(metrics)
 
     @property
     def missing(self) -> dict[str, str]:
@@ -72,3 +84,9 @@ class Ledger:
             elif not tally.values:
                 reasons[metric] = tally.fault or tally.postponed
         return reasons
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
