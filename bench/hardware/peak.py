@@ -1,0 +1,108 @@
+"""What a device attains at best: measured in a child of its own, once, and remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.errors import StoreError
+from bench.hardware.child import Problem, ask
+from bench.peaks import METHOD, Peak, PeakRequest
+from bench.store import encode_pretty, read_json, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.config import Jit
+    from bench.recipe import Precision
+    from bench.records import Device
+
+_MEASUREMENT = (sys.executable, "-P", "-m", "bench.worker.peak")
+_UNDISTURBED = 0.95  # of the CPU time that the threads could have got; a peak below it is not remembered
+
+
+def attainable_peak(
+    device: Device,
+    *,
+    precision: Precision,
+    jit: Jit,
+    fingerprint: str,
+    refresh: bool = False,
+    cache: Path | None = None,
+    budget_s: float = 7.0,
+    timeout_s: float = 120.0,
+    command: Sequence[str] = _MEASUREMENT,
+) -> Peak | Problem:
+    """Return what a device attains at best, from memory if it was measured before.
+
+    A peak is remembered for the machine, device, precision, jit and TensorFlow that it was measured with, unless other
+    processes kept the cores busy meanwhile: it is then too low, as its `cpu_share` tells, and measured anew next time.
+
+    Args:
+        device: Where; of several GPUs the first is measured.
+        precision: The Keras dtype policy.
+        jit: Whether XLA compiles what is timed.
+        fingerprint: Of this machine, whatever says that it is the same one.
+        refresh: Measure again, whatever is remembered. Defaults to False.
+        cache: The folder to remember peaks in. Defaults to `cache_folder()`.
+        budget_s: Time to measure in; starting TensorFlow takes seconds more. Defaults to 7.
+        timeout_s: After which the child is killed. Defaults to 120.
+        command: What to run; it answers as `bench.worker.peak` does.
+
+    Returns:
+        The peak, or the problem: the child crashed, hung or answered something else.
+    """
+    one = msgspec.structs.replace(device, gpu_uuids=device.gpu_uuids[:1], gpu_indices=())
+    request = PeakRequest(device=one, precision=precision, jit=jit, budget_s=budget_s)
+    path = (cache or cache_folder()) / "peaks" / f"{_key(request, fingerprint)}.json"
+    remembered = None if refresh else _recall(path)
+    if remembered is not None:
+        return remembered
+    asked = (*command, msgspec.json.encode(request).decode())
+    peak = ask(asked, Peak, device=one, name="the measurement of the attainable peak", timeout_s=timeout_s)
+    if isinstance(peak, Peak) and (peak.cpu_share is None or peak.cpu_share >= _UNDISTURBED):
+        _remember(path, peak)
+    return peak
+
+
+def cache_folder() -> Path:
+    """Return where this user's measurements of the machine lie: `$HOURGLASS_CACHE_DIR`, else the system's cache."""
+    own = os.environ.get("HOURGLASS_CACHE_DIR")
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "hourglass"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hourglass"
+
+
+def _key(request: PeakRequest, fingerprint: str) -> str:
+    """A digest of everything that a peak depends on."""
+    content = msgspec.json.encode((METHOD, fingerprint, _tensorflow_version(), request), order="sorted")
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _tensorflow_version() -> str:
+    try:
+        return metadata.version("tensorflow")
+    except metadata.PackageNotFoundError:  # another build of it
+        return "unknown"
+
+
+def _recall(path: Path) -> Peak | None:
+    try:
+        return read_json(path, Peak)
+    except StoreError:  # not there, or damaged: it is measured anew
+        return None
+
+
+def _remember(path: Path, peak: Peak) -> None:
+    with contextlib.suppress(OSError, StoreError):  # a cache that cannot be written costs time, not the answer
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, encode_pretty(peak))
