@@ -18,6 +18,7 @@ import msgspec
 from bench.errors import BenchError, DeviceError
 from bench.records import Assignment, Device, Failure, Status
 from bench.store import Journal, TrialFolder
+from bench.worker import preload
 from bench.worker.clock import Clock
 
 EXIT_FAILURE_WRITTEN = 1
@@ -35,6 +36,7 @@ def main() -> int:
     trial = folder.read_trial()
     try:
         _pin(trial.cell.device)
+        preload.load(assignment.libraries)
         from bench.worker.training import train  # noqa: PLC0415 -- TensorFlow starts its threads inside the mask
 
         train(assignment, trial, journal, clock)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bench.errors import DeviceError
 from bench.records import Cell, Memory, Runtime
+from bench.worker import preload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def configure(cell: Cell, seed: int) -> None:
     if len(gpus) != len(cell.device.gpu_uuids) or (cell.device.kind == "gpu" and not gpus):
         raise DeviceError(
             f"TensorFlow sees {len(gpus)} of the {len(cell.device.gpu_uuids)} GPUs of {cell.device.label}; "
-            "worker.log says which library it could not load"
+            "`python -m bench doctor` finds out why, worker.log says what TensorFlow could not load"
         )
     for gpu in gpus:
         # Without growth TensorFlow takes all memory at once, and "used" means nothing.
@@ -97,6 +98,8 @@ def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
         devices=devices,
         tensor_float_32=_rounds_to_tf32(),
         environment={name: os.environ[name] for name in TELLING_VARIABLES if name in os.environ},
+        preloaded=preload.loaded(),
+        not_preloaded=preload.failed(),
     )
 
 
