@@ -87,6 +87,14 @@ def test_hang() -> None:
     assert "cuInit" in verdict.said
 
 
+def test_flood() -> None:
+    """Of a probe that says more than anyone can keep, the beginning and the end are kept."""
+    said = verify("import sys; print('first' + 'x' * 3_000_000 + 'last', file=sys.stderr); sys.exit(1)").said
+    assert said.startswith("first")
+    assert said.strip().endswith("last")
+    assert len(said) < 1_000_000
+
+
 @pytest.mark.parametrize("answer", ["", "yes", "{}", '{"problem": 3}'])
 def test_garbage(answer: str) -> None:
     """An answer that is not the probe's format is never taken for a working GPU."""

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PATIENCE_S = 5.0  # for a killed child to be gone
+KEPT_BYTES = 1 << 18  # of the beginning and of the end of what a child says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +48,26 @@ def ask(who: str, command: Sequence[str], *, environment: Mapping[str, str], tim
         timeout_s: After which it is killed.
     """
     began_s = time.monotonic()
-    child = subprocess.Popen(
+    child = subprocess.Popen(  # not in a `with`, which would wait for a child that is stuck in a driver's call
         command,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
         start_new_session=True,  # so that what the child started ends with it
     )
+    streams = _Ends(child.stdout), _Ends(child.stderr)
     try:
-        out, said = child.communicate(timeout=timeout_s)
+        child.wait(timeout_s)
     except subprocess.TimeoutExpired:
+        _end(child)
+        _, said = (stream.close() for stream in streams)
         late = f"{who} did not finish within {timeout_s:g} s and was killed"
-        return Answer(outcome="timeout", problem=late, last_line="", said=_end(child), seconds=timeout_s)
+        return Answer(outcome="timeout", problem=late, last_line="", said=said, seconds=timeout_s)
     except BaseException:  # Ctrl-C: the child is in a session of its own and has not heard it
         _end(child)
         raise
+    out, said = (stream.close() for stream in streams)
     outcome: Literal["ended", "failed", "crashed"] = "ended"
     problem: str | None = None
     if child.returncode < 0:
@@ -81,17 +85,40 @@ def ask(who: str, command: Sequence[str], *, environment: Mapping[str, str], tim
     )
 
 
-def _end(child: subprocess.Popen[str]) -> str:
-    """Kill the child and its own, and return what it had said; one that is stuck in a driver call is left behind."""
+class _Ends:
+    """The beginning and the end of what a stream says, read as it comes; a driver's fault can fill gigabytes."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._stream = stream
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def close(self) -> str:
+        """Return what was kept; waits for the end of the stream, but not long: a grandchild may hold it open."""
+        self._reader.join(PATIENCE_S)
+        if self._stream and not self._reader.is_alive():
+            self._stream.close()
+        return (bytes(self._head) + bytes(self._tail)).decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        while self._stream and (chunk := os.read(self._stream.fileno(), 1 << 16)):
+            if len(self._head) < KEPT_BYTES:
+                self._head += chunk
+            else:
+                self._tail = (self._tail + chunk)[-KEPT_BYTES:]
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and its own; one that is stuck in a driver's call is left behind."""
     with suppress(ProcessLookupError):
         if sys.platform == "win32":  # which the doctor only has to recognise
             child.kill()
         else:
             os.killpg(child.pid, signal.SIGKILL)
-    try:
-        return child.communicate(timeout=PATIENCE_S)[1]
-    except subprocess.TimeoutExpired:
-        return ""
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(PATIENCE_S)
 
 
 def _last_words(said: str) -> str:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from bench.hardware.doctor.checkup import Facts, TensorFlowProbe
     from bench.records import Gpu
 
-_TOOLS = re.compile(r"libdevice|ptxas|nvvm|JIT compilation", re.IGNORECASE)
+_TOOLS = re.compile(r"libdevice|ptxas|nvvm|PTX compilation provider", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|OUT_OF_MEMORY|RESOURCE_EXHAUSTED|failed to allocate", re.IGNORECASE)
 _CUDNN = re.compile(r"cudnn|DNN library", re.IGNORECASE)
-_PTX = re.compile(r"PTX|NO_BINARY_FOR_GPU|no kernel image", re.IGNORECASE)
+_PTX = re.compile(r"(INVALID|UNSUPPORTED)_PTX|PTX JIT compilation|NO_BINARY_FOR_GPU|no kernel image", re.IGNORECASE)
 
 
 def verified(facts: Facts) -> Diagnosis | None:
@@ -49,6 +49,9 @@ def operation_failed(facts: Facts) -> Diagnosis | None:
         by_capability = _explain_by_capability(facts, gpu, probe)
         if by_capability is not None:
             return by_capability
+        # TensorFlow asks again and again for memory that it does not get.
+        if probe.outcome == "timeout" and any(_NO_MEMORY.search(message) for message in probe.messages):
+            return _memory_full(gpu, probe)
         if probe.outcome == "operation_failed":
             return _explain_by_words(facts, gpu, probe)
         if probe.outcome == "not_listed" and words.lists_gpus(facts):
@@ -89,13 +92,7 @@ def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Di
 def _explain_by_words(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis:
     name, said = words.title(gpu), probe.problem or ""
     if _NO_MEMORY.search(said):
-        return _failure(
-            "gpu-memory-full",
-            gpu,
-            probe,
-            f"{name} has no memory left for the smallest operation",
-            "nvidia-smi   (which process holds it? end that one)",
-        )
+        return _memory_full(gpu, probe)
     if probe.answer and probe.answer.failed_operation == "compiled" and _TOOLS.search(said):
         return _failure(
             "xla-tools-missing",
@@ -114,6 +111,16 @@ def _explain_by_words(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnos
             words.pip(facts, "nvidia-cudnn-cu12>=9.3,<10"),
         )
     return _failure("operation-failed", gpu, probe, f"{name} is listed, but cannot compute", "nvidia-smi")
+
+
+def _memory_full(gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis:
+    return _failure(
+        "gpu-memory-full",
+        gpu,
+        probe,
+        f"{words.title(gpu)} has no memory left for the smallest operation",
+        "nvidia-smi   (which process holds it? end that one)",
+    )
 
 
 def _failure(cause: str, gpu: Gpu, probe: TensorFlowProbe, found: str, *cure: str) -> Diagnosis:
