@@ -46,3 +46,7 @@ class DeviceError(BenchError):
     """A device that was asked for and cannot be used; never replaced by another one."""
 
     exit_code = 10
+
+
+class UnusableGpuError(DeviceError):
+    """A GPU that was asked for is not there or does not work; the doctor can say why."""

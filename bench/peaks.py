@@ -17,12 +17,14 @@ class PeakRequest(Record, frozen=True):
         precision: The Keras dtype policy of the trials that the peak is for.
         jit: Whether what is timed is compiled by XLA.
         budget_s: Time to measure in, without starting TensorFlow.
+        libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
 
     device: Device
     precision: Precision
     jit: Jit
     budget_s: Positive
+    libraries: tuple[str, ...] = ()
 
 
 class Peak(Record, frozen=True):

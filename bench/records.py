@@ -147,6 +147,7 @@ class Assignment(Record, frozen=True):
         offset_s: Where the trial's clock stands at that moment.
         epochs_done: Epochs whose checkpoint is to be taken up; 0 starts anew.
         data_dir: Where data sets lie, if not in the usual places.
+        libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
 
     folder: str
@@ -154,6 +155,7 @@ class Assignment(Record, frozen=True):
     offset_s: float = 0.0
     epochs_done: int = 0
     data_dir: str | None = None
+    libraries: tuple[str, ...] = ()
 
 
 class Attempt(Record, frozen=True, tag="attempt", tag_field="event"):
@@ -177,6 +179,8 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
         devices: TensorFlow's names of the devices that the trial trains on.
         tensor_float_32: Whether float32 products are rounded to TF32, TensorFlow's default on newer GPUs.
         environment: Variables that were set and can change results or speed.
+        preloaded: Paths of the CUDA libraries that were loaded before TensorFlow was imported.
+        not_preloaded: Paths of those that could not be, and why; TensorFlow was left to find others.
     """
 
     versions: dict[str, str]
@@ -187,6 +191,8 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
     devices: tuple[str, ...]
     tensor_float_32: bool = False
     environment: dict[str, str] = msgspec.field(default_factory=dict)
+    preloaded: tuple[str, ...] = ()
+    not_preloaded: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Built(Record, frozen=True, tag="built", tag_field="event"):

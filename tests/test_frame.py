@@ -297,6 +297,10 @@ def flagged() -> list[tuple[TrialData, str]]:
         (changed(one, Runtime, threads_used=2), "2 threads worked, 1 was asked for"),
         (changed(plain, Runtime, threads_used=1), "1 thread worked, 2 were asked for"),
         (changed(plain, Runtime, cpus=(3, 2)), "ran on CPUs 2, 3; 0, 1 asked for"),
+        (
+            changed(plain, Runtime, not_preloaded={"/lib/libcudnn.so.9": "file too short"}),
+            "the installed CUDA library /lib/libcudnn.so.9 could not be loaded: file too short",
+        ),
         (resumed_trial(), "attempt 1 did not finish; taken up after epoch 1"),
         (ok_trial(asked), "the data set is not the published cifar100"),
         (msgspec.structs.replace(plain, damaged_lines=3), "journal lines that could not be read: 3"),

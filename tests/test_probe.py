@@ -10,31 +10,45 @@ import sys
 import pytest
 
 from bench.hardware.environment import child_environment
-from bench.hardware.verify import verify_gpu
+from bench.hardware.verify import Verdict, verify_gpu
 from bench.records import Device, Gpu
 
 GPU = Gpu(index=0, uuid="GPU-none", name="Toy 4000")
+WORKS = '{"version": "2.21.0", "cuda_build": true, "gpus": ["/physical_device:GPU:0"]}'
 
 
-def verify(code: str, *, timeout_s: float = 60.0) -> str | None:
+def verify(code: str, *, timeout_s: float = 60.0) -> Verdict:
     """What is said of the GPU when this Python code is the probe."""
     return verify_gpu(GPU, command=[sys.executable, "-P", "-c", code], timeout_s=timeout_s)
 
 
 def test_answer_without_problem() -> None:
     """A probe that answers that all is well is believed, also after other lines."""
-    assert verify("print('Keras says hello'); print('{\"problem\": null}')") is None
+    verdict = verify(f"print('Keras says hello'); print({WORKS!r})")
+    assert (verdict.outcome, verdict.problem) == ("works", None)
 
 
 def test_answer_with_problem() -> None:
     """The problem that a probe reports is passed on."""
-    assert verify('print(\'{"problem": "cuDNN is too old"}\')') == "cuDNN is too old"
+    answer = WORKS[:-1] + ', "failed_operation": "convolution", "problem": "cuDNN is too old"}'
+    verdict = verify(f"print({answer!r})")
+    assert (verdict.outcome, verdict.problem) == ("operation_failed", "cuDNN is too old")
+
+
+def test_no_gpu_in_the_list() -> None:
+    """A TensorFlow that lists no GPU is no working one, and a build without CUDA is named."""
+    answer = '{"version": "2.21.0", "cuda_build": false, "gpus": []}'
+    verdict = verify(f"print({answer!r})")
+    assert (verdict.outcome, verdict.problem) == (
+        "not_listed",
+        "TensorFlow lists no GPU: this build has no CUDA support",
+    )
 
 
 def test_child_sees_one_gpu() -> None:
     """The probe runs where only the GPU in question is visible."""
-    code = "import json, os; print(json.dumps({'problem': os.environ['CUDA_VISIBLE_DEVICES']}))"
-    assert verify(code) == GPU.uuid
+    code = "import os, sys; sys.exit(os.environ['CUDA_VISIBLE_DEVICES'])"
+    assert (verify(code).problem or "").endswith(GPU.uuid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
@@ -44,42 +58,63 @@ def test_crash(number: signal.Signals) -> None:
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_CORE, (0, 0));"
         f"print('driver bug', file=sys.stderr, flush=True); os.kill(os.getpid(), {int(number)})"
     )
-    problem = verify(code) or ""
-    assert f"killed by signal {int(number)}" in problem
-    assert problem.endswith("driver bug")
+    verdict = verify(code)
+    assert verdict.outcome == "crashed"
+    assert f"killed by signal {int(number)}" in (verdict.problem or "")
+    assert (verdict.problem or "").endswith("driver bug")
+
+
+def test_failed_check() -> None:
+    """Of a failed check of C++ code the message is reported, not the last line of the stack below it."""
+    said = "F0000 00:00:1.5 7 gpu_device.cc:12] Check failed: no kernel image\\n    @  0x7f01  main"
+    verdict = verify(f"import os, sys; print('{said}', file=sys.stderr, flush=True); os._exit(1)")
+    assert (verdict.problem or "").endswith("its last words: Check failed: no kernel image")
 
 
 def test_exit_code() -> None:
     """A probe that fails in Python is reported with the last line of its traceback."""
-    problem = verify("import no_such_module_anywhere") or ""
-    assert "exit code 1" in problem
-    assert "ModuleNotFoundError" in problem
+    verdict = verify("import no_such_module_anywhere")
+    assert verdict.outcome == "failed"
+    assert "exit code 1" in (verdict.problem or "")
+    assert "ModuleNotFoundError" in (verdict.problem or "")
 
 
 def test_hang() -> None:
-    """A probe that hangs is killed after the time-out, which is named."""
-    assert "within 0.5 s" in (verify("import time; time.sleep(600)", timeout_s=0.5) or "")
+    """A probe that hangs is killed after the time-out, which is named; what it had said is kept."""
+    verdict = verify("import sys, time; print('cuInit', file=sys.stderr, flush=True); time.sleep(600)", timeout_s=1)
+    assert verdict.outcome == "timeout"
+    assert "within 1 s" in (verdict.problem or "")
+    assert "cuInit" in verdict.said
+
+
+def test_flood() -> None:
+    """Of a probe that says more than anyone can keep, the beginning and the end are kept."""
+    said = verify("import sys; print('first' + 'x' * 3_000_000 + 'last', file=sys.stderr); sys.exit(1)").said
+    assert said.startswith("first")
+    assert said.strip().endswith("last")
+    assert len(said) < 1_000_000
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "{}", '{"problem": 3}'])
 def test_garbage(answer: str) -> None:
     """An answer that is not the probe's format is never taken for a working GPU."""
-    problem = verify(f"print({answer!r})") or ""
-    assert "cannot be understood" in problem
-    assert repr(answer) in problem
+    verdict = verify(f"print({answer!r})")
+    assert verdict.outcome == "failed"
+    assert "cannot be understood" in (verdict.problem or "")
+    assert repr(answer) in (verdict.problem or "")
 
 
 @pytest.mark.tf
 def test_gpu_that_is_not_there() -> None:
     """The real probe finds that TensorFlow lists no GPU for a UUID that no machine has."""
-    assert (verify_gpu(GPU) or "").startswith("TensorFlow lists no GPU")
+    assert verify_gpu(GPU).outcome == "not_listed"
 
 
 @pytest.mark.tf
 def test_operations_run_where_they_are_told_to() -> None:
     """The probe's operations give the right values on a device that is there and fail on one that is not."""
     code = (
-        "import json; from bench.worker.probe import try_operations;"
+        "import json; from bench.worker.operations import try_operations;"
         "print(json.dumps([try_operations('/CPU:0'), try_operations('/GPU:0')]))"
     )
     child = subprocess.run(
@@ -91,4 +126,6 @@ def test_operations_run_where_they_are_told_to() -> None:
     )
     on_cpu, on_gpu = json.loads(child.stdout)
     assert on_cpu is None
-    assert on_gpu.startswith("a convolution on /GPU:0 failed: ")
+    operation, problem = on_gpu
+    assert operation == "convolution"
+    assert problem.startswith("a convolution on /GPU:0 failed: ")

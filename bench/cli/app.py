@@ -9,6 +9,7 @@ import typer
 from bench import __version__
 from bench.cli.data import data
 from bench.cli.devices import devices
+from bench.cli.doctor import doctor
 from bench.cli.fetch import fetch
 from bench.cli.models import models
 from bench.cli.report import report
@@ -39,5 +40,5 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, report, models, devices, data, fetch):
+for command in (run, report, models, devices, doctor, data, fetch):
     app.command()(command)

@@ -8,6 +8,7 @@ def devices() -> None:
     from bench.cli.console import console
     from bench.cli.tables import table
     from bench.hardware.devices import default_requests, resolve
+    from bench.hardware.doctor.examine import find_neglected_card
     from bench.hardware.gpus import detect_gpus
     from bench.hardware.host import detect_host
     from bench.hardware.topology import detect_topology
@@ -37,9 +38,15 @@ def devices() -> None:
             memory = size(gpu.memory_bytes)
             gpus.add_row(f"gpu:{gpu.index}", gpu.name, memory, gpu.driver or "–", gpu.compute_capability or "–")
         terminal.print(gpus)
-        terminal.print("whether TensorFlow can use them is tried when a run asks for one", soft_wrap=True)
+        terminal.print(
+            "`python -m bench doctor` tries whether TensorFlow can use them, and so does a run that asks for one",
+            soft_wrap=True,
+        )
     else:
         terminal.print(f"no GPU: {survey.problem}", soft_wrap=True)
+    neglected = find_neglected_card(survey)
+    if neglected is not None:
+        terminal.print(neglected, style="yellow", soft_wrap=True)
     chosen = resolve(
         default_requests(topology, survey), topology=topology, survey=survey, verify=lambda _: None, lenient=True
     )

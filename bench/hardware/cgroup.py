@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from bench.hardware.kernel_files import read_text
+
 # v1 writes "no limit" as the largest multiple of the page size below 2^63.
 _NO_LIMIT_BYTES = 1 << 60
 
@@ -67,14 +69,14 @@ def read_memory_limit_bytes(root: Path = Path("/")) -> int | None:
     if group is None:
         return None
     name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
-    limits = [_number(_read(folder / name)) for folder in group.folders]
+    limits = [_number(read_text(folder / name)) for folder in group.folders]
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT_BYTES), default=None)
 
 
 def _membership(controller: str, root: Path) -> tuple[Literal[1, 2], PurePosixPath | None]:
     """Version and path of the group: a line of /proc/self/cgroup is `id:controllers:path`, v2's has none."""
     unified = None
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             return 1, PurePosixPath(path)
@@ -85,7 +87,7 @@ def _membership(controller: str, root: Path) -> tuple[Literal[1, 2], PurePosixPa
 
 def _mount(controller: str | None, root: Path) -> tuple[PurePosixPath, PurePosixPath] | None:
     """What is mounted and where, for a v1 controller, or for v2 if that is None; see proc_pid_mountinfo(5)."""
-    for line in _read(root / "proc/self/mountinfo").splitlines():
+    for line in read_text(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, _, options) = before.split(), after.split(" ", 2)  # the source between them may be empty
         wanted = kind == "cgroup2" if controller is None else kind == "cgroup" and controller in options.split(",")
@@ -95,12 +97,12 @@ def _mount(controller: str | None, root: Path) -> tuple[PurePosixPath, PurePosix
 
 
 def _quota_v2(folder: Path) -> float | None:
-    quota_us, _, period_us = _read(folder / "cpu.max").partition(" ")
+    quota_us, _, period_us = read_text(folder / "cpu.max").partition(" ")
     return _cores(_number(quota_us), _number(period_us))
 
 
 def _quota_v1(folder: Path) -> float | None:
-    return _cores(_number(_read(folder / "cpu.cfs_quota_us")), _number(_read(folder / "cpu.cfs_period_us")))
+    return _cores(_number(read_text(folder / "cpu.cfs_quota_us")), _number(read_text(folder / "cpu.cfs_period_us")))
 
 
 def _cores(quota_us: int | None, period_us: int | None) -> float | None:
@@ -110,10 +112,3 @@ def _cores(quota_us: int | None, period_us: int | None) -> float | None:
 def _number(text: str) -> int | None:
     """The number, or None for what means no limit: `max` (v2), -1 (v1), a file that is not there."""
     return int(text) if text.strip().isdecimal() else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""

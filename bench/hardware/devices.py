@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import DeviceError, UsageError
+from bench.errors import DeviceError, UnusableGpuError, UsageError
 from bench.hardware.gpus import describe
 from bench.records import Device
 
@@ -64,7 +64,8 @@ def resolve(
 
     Raises:
         UsageError: A request is no word of the grammar.
-        DeviceError: More cores than there are, or a GPU that is missing or does not work (not `lenient`).
+        DeviceError: More cores than there are.
+        UnusableGpuError: A GPU that is missing or does not work (not `lenient`).
     """
     parsed = [_parse(word) for request in requests for word in request.split(",")]
     resolver = _Resolver(topology, survey, verify)
@@ -72,7 +73,7 @@ def resolve(
     for request in parsed:
         for choice in resolver.choose(request):
             if choice.problem is not None and not lenient and request.kind != "all":
-                raise DeviceError(
+                raise UnusableGpuError(
                     f"cannot train on {choice.device.label}: {choice.problem}; "
                     "`python -m bench devices` lists what can be used, `--device cpu` trains on the processor instead"
                 )

@@ -33,22 +33,27 @@ _OVERRIDES = frozenset(
 )
 
 
-def child_environment(device: Device) -> dict[str, str]:
-    """The environment of a process that works on a device: this process's own, made to fit.
+def tensorflow_environment() -> dict[str, str]:
+    """The environment of a process that imports TensorFlow on whatever this process may use.
 
-    The process sees the device's GPUs and no other, a CPU device's process none; GPUs are numbered by PCI bus, as
-    NVML does. `bench`'s parent comes first on the path, so that `python -P -m bench.worker` finds this `bench`
-    whatever the current folder holds. Keras runs on TensorFlow. Variables that would override threads, compilation
-    or memory growth are dropped.
-
-    Args:
-        device: Where the process is to work.
+    `bench`'s parent comes first on the path, so that `python -P -m bench.worker` finds this `bench` whatever the
+    current folder holds. Keras runs on TensorFlow. GPUs are numbered by PCI bus, as NVML does. Variables that would
+    override threads, compilation or memory growth are dropped.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _OVERRIDES}
     inherited = environment.get("PYTHONPATH", "").split(os.pathsep)
     parent = str(Path(bench.__file__).resolve().parent.parent)
     environment["PYTHONPATH"] = os.pathsep.join([parent, *filter(None, inherited)])
     environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    environment["CUDA_VISIBLE_DEVICES"] = "-1" if device.kind == "cpu" else ",".join(device.gpu_uuids)
     environment["KERAS_BACKEND"] = "tensorflow"
     return environment
+
+
+def child_environment(device: Device) -> dict[str, str]:
+    """The environment of a process that works on a device: it sees the device's GPUs and no other, a CPU's none.
+
+    Args:
+        device: Where the process is to work.
+    """
+    visible = "-1" if device.kind == "cpu" else ",".join(device.gpu_uuids)
+    return {**tensorflow_environment(), "CUDA_VISIBLE_DEVICES": visible}

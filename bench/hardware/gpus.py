@@ -37,10 +37,18 @@ class GpuSurvey:
     Attributes:
         gpus: In PCI bus order; a GPU in MIG mode is listed as its instances.
         problem: Why there are none, in words; None if there are some.
+        hidden: GPUs that `CUDA_VISIBLE_DEVICES` hides.
+        boards: How many NVML counts, those included that offer nothing to run on.
+        nvml_error: The code with which NVML refused to start; None if it did start.
+        driver: Version of the driver.
     """
 
     gpus: tuple[Gpu, ...]
     problem: str | None = None
+    hidden: tuple[Gpu, ...] = ()
+    boards: int = 0
+    nvml_error: int | None = None
+    driver: str | None = None
 
 
 def detect_gpus() -> GpuSurvey:
@@ -48,24 +56,28 @@ def detect_gpus() -> GpuSurvey:
     try:
         pynvml.nvmlInit()
         try:
-            gpus = tuple(_list_gpus())
+            driver = _try(pynvml.nvmlSystemGetDriverVersion)
+            boards = pynvml.nvmlDeviceGetCount()
+            gpus = tuple(_list_gpus(boards, driver))
         finally:
             _try(pynvml.nvmlShutdown)
     except pynvml.NVMLError as error:
-        return _without_gpus(_NVML_PROBLEMS.get(error.value, f"the NVIDIA management library answers: {error}"))
+        problem = _NVML_PROBLEMS.get(error.value, f"the NVIDIA management library answers: {error}")
+        return GpuSurvey(gpus=(), problem=problem, nvml_error=error.value)
     if not gpus:
-        return _without_gpus(
-            "the NVIDIA driver is loaded but offers no GPU (none there, lost, or MIG without instances)"
-        )
+        problem = "the NVIDIA driver is loaded but offers no GPU (none there, lost, or MIG without instances)"
+        return GpuSurvey(gpus=(), problem=problem, boards=boards, driver=driver)
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = gpus if value is None else select_visible(gpus, value)
-    if not visible:
-        return _without_gpus(f"CUDA_VISIBLE_DEVICES hides them all ({value!r}): {describe(gpus)}; unset it to use them")
-    return GpuSurvey(gpus=visible)
-
-
-def _without_gpus(problem: str) -> GpuSurvey:
-    return GpuSurvey(gpus=(), problem=problem)
+    return GpuSurvey(
+        gpus=visible,
+        problem=None
+        if visible
+        else f"CUDA_VISIBLE_DEVICES hides them all ({value!r}): {describe(gpus)}; unset it to use them",
+        hidden=tuple(gpu for gpu in gpus if gpu not in visible),
+        boards=boards,
+        driver=driver,
+    )
 
 
 def select_visible(gpus: Sequence[Gpu], value: str) -> tuple[Gpu, ...]:
@@ -95,11 +107,10 @@ def describe(gpus: Sequence[Gpu]) -> str:
     return ", ".join(f"gpu:{gpu.index} ({gpu.name})" for gpu in gpus)
 
 
-def _list_gpus() -> Iterator[Gpu]:
+def _list_gpus(boards: int, driver: str | None) -> Iterator[Gpu]:
     """What CUDA can run on, numbered in PCI bus order, which is NVML's own; lost GPUs keep their number."""
-    driver = _try(pynvml.nvmlSystemGetDriverVersion)
     index = 0
-    for number in range(pynvml.nvmlDeviceGetCount()):
+    for number in range(boards):
         board = _try(pynvml.nvmlDeviceGetHandleByIndex, number)
         for handle in [None] if board is None else _mig_instances(board):
             uuid = None if handle is None else _try(pynvml.nvmlDeviceGetUUID, handle)

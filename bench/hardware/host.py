@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.hardware.cgroup import read_memory_limit_bytes
+from bench.hardware.processor import detect_processor
 from bench.records import Gpu, Host
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def detect_host(topology: Topology, gpus: tuple[Gpu, ...], *, root: Path = Path(
         root: Of the file system that holds `proc` and `sys`.
     """
     return Host(
-        cpu=_cpu_model(root),
+        cpu=detect_processor(root).model,
         physical_cores=psutil.cpu_count(logical=False) or len(topology.cores),
         logical_cpus=psutil.cpu_count() or len(topology.cores),
         usable_cores=topology.usable_cores,
@@ -39,16 +40,6 @@ def detect_host(topology: Topology, gpus: tuple[Gpu, ...], *, root: Path = Path(
         packages=_installed_versions(),
         gpus=gpus,
     )
-
-
-def _cpu_model(root: Path) -> str:
-    """The kernel's `model name`, which ARM has none of, or what the platform calls the processor."""
-    try:
-        lines = (root / "proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, names), "") or platform.processor() or platform.machine() or "unknown"
 
 
 def _operating_system() -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench.errors import StoreError
-from bench.hardware.child import Problem, ask
+from bench.hardware import child, cuda_libraries
+from bench.hardware.environment import child_environment
 from bench.peaks import METHOD, Peak, PeakRequest
 from bench.store import encode_pretty, read_json, write_atomically
 
@@ -39,7 +40,7 @@ def attainable_peak(
     budget_s: float = 7.0,
     timeout_s: float = 120.0,
     command: Sequence[str] = _MEASUREMENT,
-) -> Peak | Problem:
+) -> Peak | str:
     """Return what a device attains at best, from memory if it was measured before.
 
     A peak is remembered for the machine, device, precision, jit and TensorFlow that it was measured with, unless other
@@ -57,19 +58,35 @@ def attainable_peak(
         command: What to run; it answers as `bench.worker.peak` does.
 
     Returns:
-        The peak, or the problem: the child crashed, hung or answered something else.
+        The peak, or in words why there is none: the child crashed, hung or answered something else.
     """
     one = msgspec.structs.replace(device, gpu_uuids=device.gpu_uuids[:1], gpu_indices=())
-    request = PeakRequest(device=one, precision=precision, jit=jit, budget_s=budget_s)
+    libraries = tuple(map(str, cuda_libraries.installed())) if one.kind == "gpu" else ()
+    request = PeakRequest(device=one, precision=precision, jit=jit, budget_s=budget_s, libraries=libraries)
     path = (cache or cache_folder()) / "peaks" / f"{_key(request, fingerprint)}.json"
     remembered = None if refresh else _recall(path)
     if remembered is not None:
         return remembered
-    asked = (*command, msgspec.json.encode(request).decode())
-    peak = ask(asked, Peak, device=one, name="the measurement of the attainable peak", timeout_s=timeout_s)
+    peak = _measure(request, command=command, timeout_s=timeout_s)
     if isinstance(peak, Peak) and (peak.cpu_share is None or peak.cpu_share >= _UNDISTURBED):
         _remember(path, peak)
     return peak
+
+
+def _measure(request: PeakRequest, *, command: Sequence[str], timeout_s: float) -> Peak | str:
+    who = "the measurement of the attainable peak"
+    answer = child.ask(
+        who,
+        [*command, msgspec.json.encode(request).decode()],
+        environment=child_environment(request.device),
+        timeout_s=timeout_s,
+    )
+    if answer.problem is not None:
+        return answer.problem
+    try:
+        return msgspec.json.decode(answer.last_line, type=Peak)
+    except msgspec.MsgspecError:
+        return f"{who} gave an answer that cannot be understood: {answer.last_line!r}"
 
 
 def cache_folder() -> Path:

@@ -2,72 +2,87 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from bench.hardware import child, cuda_libraries
 from bench.hardware.environment import child_environment
+from bench.probes import ProbeAnswer, ProbeRequest
 from bench.records import Device
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.records import Gpu
 
-_PROBE = (sys.executable, "-P", "-m", "bench.worker.probe")
+PROBE = (sys.executable, "-P", "-m", "bench.worker.probe")  # -P keeps the current folder off its path
+TIMEOUT_S = 120.0
 
 
-class _Verdict(msgspec.Struct, frozen=True):
-    """The line that the probe prints."""
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a probe.
 
+    Attributes:
+        outcome: `works`: it lists a GPU, and the operations that were asked for worked. `not_listed`: it lists none.
+            `operation_failed`; `failed`: the probe ended with an error; `crashed`; `timeout`.
+        problem: In words, unless it works.
+        answer: What TensorFlow said, if it came to that.
+        said: TensorFlow's own messages.
+    """
+
+    outcome: Literal["works", "not_listed", "operation_failed", "failed", "crashed", "timeout"]
     problem: str | None
+    answer: ProbeAnswer | None
+    said: str
 
 
-def verify_gpu(gpu: Gpu, *, command: Sequence[str] = _PROBE, timeout_s: float = 120.0) -> str | None:
-    """Run a convolution and a compiled operation on a GPU, in a child: a driver's fault may kill its process.
+def probe(
+    request: ProbeRequest,
+    *,
+    environment: Mapping[str, str],
+    command: Sequence[str] = PROBE,
+    timeout_s: float = TIMEOUT_S,
+) -> Verdict:
+    """Ask TensorFlow, in a child: a driver's fault may kill or hang its process.
+
+    Args:
+        request: What to ask.
+        environment: The child's.
+        command: What to run; it answers as `bench.worker.probe` does.
+        timeout_s: After which the child is killed.
+    """
+    said = child.ask(
+        "the GPU probe",
+        [*command, msgspec.json.encode(request).decode()],
+        environment=environment,
+        timeout_s=timeout_s,
+    )
+    if said.outcome != "ended":
+        return Verdict(outcome=said.outcome, problem=said.problem, answer=None, said=said.said)
+    try:
+        answer = msgspec.json.decode(said.last_line, type=ProbeAnswer)
+    except msgspec.MsgspecError:
+        problem = f"the GPU probe gave an answer that cannot be understood: {said.last_line!r}"
+        return Verdict(outcome="failed", problem=problem, answer=None, said=said.said)
+    if not answer.gpus:
+        build = "" if answer.cuda_build else ": this build has no CUDA support"
+        return Verdict(outcome="not_listed", problem=f"TensorFlow lists no GPU{build}", answer=answer, said=said.said)
+    outcome: Literal["works", "operation_failed"] = "operation_failed" if answer.problem else "works"
+    return Verdict(outcome=outcome, problem=answer.problem, answer=answer, said=said.said)
+
+
+def verify_gpu(gpu: Gpu, *, command: Sequence[str] = PROBE, timeout_s: float = TIMEOUT_S) -> Verdict:
+    """Run a convolution and a compiled operation on one GPU, as a worker would: with the wheels' libraries loaded.
 
     Args:
         gpu: The one GPU that the child sees.
         command: What to run; it answers as `bench.worker.probe` does.
         timeout_s: After which the child is killed.
-
-    Returns:
-        None if TensorFlow trains on it, else the reason in words.
     """
-    environment = child_environment(Device(kind="gpu", threads=1, gpu_uuids=(gpu.uuid,), gpu_indices=(gpu.index,)))
-    try:
-        child = subprocess.run(  # -P keeps the current folder off its path
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"the GPU probe did not finish within {timeout_s:g} s and was killed"
-    if child.returncode < 0:
-        number = -child.returncode
-        return f"the GPU probe was killed by signal {number} ({signal.strsignal(number)}){_last_words(child.stderr)}"
-    if child.returncode > 0:
-        return f"the GPU probe ended with exit code {child.returncode}{_last_words(child.stderr)}"
-    answer = _last_line(child.stdout)
-    try:
-        return msgspec.json.decode(answer, type=_Verdict).problem
-    except msgspec.MsgspecError:
-        return f"the GPU probe gave an answer that cannot be understood: {answer!r}"
-
-
-def _last_words(stderr: str) -> str:
-    line = _last_line(stderr)
-    return f"; its last words: {line}" if line else ""
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    device = Device(kind="gpu", threads=1, gpu_uuids=(gpu.uuid,), gpu_indices=(gpu.index,))
+    request = ProbeRequest(libraries=tuple(map(str, cuda_libraries.installed())), operations=True)
+    return probe(request, environment=child_environment(device), command=command, timeout_s=timeout_s)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench.hardware import cuda_libraries
 from bench.hardware.environment import child_environment
 from bench.launch.resume import resume_point
 from bench.launch.tail import Tail
@@ -156,12 +157,14 @@ class LocalRun:
         )
 
     def _start(self, channel: socket.socket) -> subprocess.Popen[bytes]:
+        libraries = cuda_libraries.installed() if self._trial.cell.device.kind == "gpu" else ()
         assignment = Assignment(
             folder=str(self._folder.path.resolve()),
             started_s=self._started_s,
             offset_s=self._point.offset_s,
             epochs_done=self._point.epochs_done,
             data_dir=self._data_dir,
+            libraries=tuple(map(str, libraries)),
         )
         with self._folder.log.open("ab") as log:
             self._log_start = log.tell()

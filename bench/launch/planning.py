@@ -13,7 +13,9 @@ from bench import __version__, catalog
 from bench.data.fetching import ensure
 from bench.data.loading import load
 from bench.data.sources import SOURCES, source_name
-from bench.hardware.devices import default_requests, resolve
+from bench.errors import UnusableGpuError
+from bench.hardware.devices import Choice, default_requests, resolve
+from bench.hardware.doctor.examine import explain, find_neglected_card
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
 from bench.hardware.topology import detect_topology
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.config import RunConfig
+    from bench.hardware.gpus import GpuSurvey
     from bench.records import DatasetSpec, Host
 
 
@@ -58,13 +61,16 @@ def prepare(config: RunConfig) -> Prepared:
     models = [catalog.find(request) for request in config.model]
     topology = detect_topology()
     survey = detect_gpus()
-    choices = resolve(
-        config.device or default_requests(topology, survey),
-        topology=topology,
-        survey=survey,
-        verify=verify_gpu,
-        lenient=not config.device,
-    )
+    try:
+        choices = resolve(
+            config.device or default_requests(topology, survey),
+            topology=topology,
+            survey=survey,
+            verify=lambda gpu: verify_gpu(gpu).problem,
+            lenient=not config.device,
+        )
+    except UnusableGpuError as error:
+        raise explain(error) from error
     ensure(config.dataset, data_dir=config.data_dir)
     data = load(
         config.dataset,
@@ -78,8 +84,20 @@ def prepare(config: RunConfig) -> Prepared:
         host=detect_host(topology, survey.gpus),
         dataset=data.spec,
         plan=expand(config, models=models, choices=choices, dataset=data.spec),
-        warnings=(*data.warnings, *(f"{model.spec.name}: {model.problem}" for model in models if model.problem)),
+        warnings=(
+            *_neglected_cards(choices, survey),
+            *data.warnings,
+            *(f"{model.spec.name}: {model.problem}" for model in models if model.problem),
+        ),
     )
+
+
+def _neglected_cards(choices: Sequence[Choice], survey: GpuSurvey) -> tuple[str, ...]:
+    """What is said of a card that no trial will use because TensorFlow cannot, also if nobody asked for it."""
+    if any(choice.device.kind == "gpu" and choice.problem is None for choice in choices):
+        return ()
+    line = find_neglected_card(survey)
+    return () if line is None else (line,)
 
 
 def _with_whole_paths(config: RunConfig) -> RunConfig:

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import BenchError, DeviceError
+from bench.errors import BenchError
 from bench.records import Assignment, Device, Failure, Status
 from bench.store import Journal, TrialFolder
+from bench.worker import preload
 from bench.worker.clock import Clock
+from bench.worker.pinning import pin
 
 EXIT_FAILURE_WRITTEN = 1
 EXIT_ORPHANED = 3
@@ -34,7 +36,8 @@ def main() -> int:
     clock = Clock(assignment)
     trial = folder.read_trial()
     try:
-        _pin(trial.cell.device)
+        pin(trial.cell.device)
+        preload.load(assignment.libraries)
         from bench.worker.training import train  # noqa: PLC0415 -- TensorFlow starts its threads inside the mask
 
         train(assignment, trial, journal, clock)
@@ -44,17 +47,6 @@ def main() -> int:
         journal.append(Failure(status=status, reason=reason))
         return EXIT_FAILURE_WRITTEN
     return 0
-
-
-def _pin(device: Device) -> None:
-    if device.cpus and hasattr(os, "sched_setaffinity"):
-        try:
-            os.sched_setaffinity(0, device.cpus)
-        except OSError as error:
-            raise DeviceError(
-                f"cannot be pinned to CPUs {', '.join(map(str, device.cpus))}: {error.strerror}; "
-                "the CPUs that may be used have changed since the run was planned"
-            ) from error
 
 
 def _explain(error: Exception, device: Device) -> tuple[Status, str]:

@@ -8,15 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from bench.peaks import Peak, PeakRequest
+from bench.worker import preload
 from bench.worker.pinning import pin
-
-if TYPE_CHECKING:
-    from bench.records import Cell
 
 # Shares of the time to measure in; dispatching gets what they leave.
 _PRODUCTS_SHARE = 0.65
@@ -27,6 +24,7 @@ def main() -> int:
     """Measure as the command line asks; return the exit code."""
     request = msgspec.json.decode(sys.argv[1], type=PeakRequest)
     pin(request.device)
+    preload.load(request.libraries)
     sys.stdout.write(msgspec.json.encode(measure(request)).decode() + "\n")
     return 0
 
@@ -39,7 +37,7 @@ def measure(request: PeakRequest) -> Peak:
     """
     from bench.worker import attainable, runtime  # noqa: PLC0415 -- TensorFlow starts its threads inside the mask
 
-    runtime.configure(cast("Cell", request), seed=0)  # of the cell it reads the device and the precision
+    runtime.configure(request.device, request.precision, seed=0)
     jit = request.jit == "on"
     fastest = attainable.fastest_products(jit=jit, budget_s=_PRODUCTS_SHARE * request.budget_s)
     best = max(fastest.values(), key=lambda contender: contender.flops_per_s)

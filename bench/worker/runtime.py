@@ -15,10 +15,14 @@ import tensorflow as tf
 
 from bench.errors import DeviceError
 from bench.records import Cell, Memory, Runtime
+from bench.worker import preload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+
+    from bench.recipe import Precision
+    from bench.records import Device
 
 PROBE_S = 0.4
 # What a shell may hold that changes results or speed and is left as the user set it; it is recorded.
@@ -35,19 +39,19 @@ TELLING_VARIABLES = (
 )
 
 
-def configure(cell: Cell, seed: int) -> None:
+def configure(device: Device, precision: Precision, *, seed: int) -> None:
     """Set threads, devices, precision and seeds; must come before TensorFlow does anything.
 
     Raises:
-        DeviceError: TensorFlow does not see the GPUs that the cell runs on.
+        DeviceError: TensorFlow does not see the device's GPUs.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(cell.device.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(cell.device.threads)
+    tf.config.threading.set_intra_op_parallelism_threads(device.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(device.threads)
     gpus = tf.config.list_physical_devices("GPU")
-    if len(gpus) != len(cell.device.gpu_uuids) or (cell.device.kind == "gpu" and not gpus):
+    if len(gpus) != len(device.gpu_uuids) or (device.kind == "gpu" and not gpus):
         raise DeviceError(
-            f"TensorFlow sees {len(gpus)} of the {len(cell.device.gpu_uuids)} GPUs of {cell.device.label}; "
-            "worker.log says which library it could not load"
+            f"TensorFlow sees {len(gpus)} of the {len(device.gpu_uuids)} GPUs of {device.label}; "
+            "`python -m bench doctor` finds out why, worker.log says what TensorFlow could not load"
         )
     for gpu in gpus:
         # Without growth TensorFlow takes all memory at once, and "used" means nothing.
@@ -58,7 +62,7 @@ def configure(cell: Cell, seed: int) -> None:
     # What ~/.keras/keras.json says must not change what is measured.
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy(cell.precision)
+    keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
 
 
@@ -97,6 +101,8 @@ def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
         devices=devices,
         tensor_float_32=_rounds_to_tf32(),
         environment={name: os.environ[name] for name in TELLING_VARIABLES if name in os.environ},
+        preloaded=preload.loaded(),
+        not_preloaded=preload.failed(),
     )
 
 

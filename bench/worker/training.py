@@ -30,7 +30,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     cell = trial.cell
     folder = TrialFolder(Path(assignment.folder))
     phases = Phases(clock, journal, runtime.synchronize)
-    runtime.configure(cell, trial.seed)
+    runtime.configure(cell.device, cell.precision, seed=trial.seed)
     devices = runtime.training_devices(cell)
     strategy_scope = runtime.strategy_scope(devices)
     phases.done("import", start_s=assignment.offset_s)

@@ -1,0 +1,98 @@
+"""The doctor's child processes: one per library, one in which TensorFlow lists GPUs, one per GPU that computes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.hardware import child
+from bench.hardware.cuda_libraries import LIBRARIES
+from bench.hardware.doctor.checkup import LibraryProbe, TensorFlowProbe
+from bench.hardware.doctor.library_probe import LIBCUDA
+from bench.hardware.environment import tensorflow_environment
+from bench.hardware.verify import probe, verify_gpu
+from bench.probes import ProbeRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.hardware.verify import Verdict
+    from bench.records import Gpu
+
+LIBRARY_PROBE = (sys.executable, "-P", "-m", "bench.hardware.doctor.library_probe")
+LIBRARY_TIMEOUT_S = 20.0
+AT_ONCE = 4
+# TensorFlow's loader and CUDA platform tell what they do; without this the reason for an empty list stays unsaid.
+_VERBOSE = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1,cuda_platform=1"}
+# A line of its log: severity, time, thread, file, message.
+_LINE = re.compile(r"^[IWEF]\d{4} \S+\s+\d+ (?P<file>\S+?):\d+\] (?P<message>.*)", re.MULTILINE)
+_BESIDE_THE_POINT = re.compile(r"oneDNN|available CPU instructions|Successfully opened")
+_LONGEST = 300
+_MISSING = re.compile(r"Could not load dynamic library '([^']+)'")
+
+
+def probe_libraries(wheels: Sequence[str], *, command: Sequence[str] = LIBRARY_PROBE) -> tuple[LibraryProbe, ...]:
+    """Load the driver's library and each that TensorFlow asks for, each in a child, a few at a time.
+
+    Args:
+        wheels: Paths of the libraries that wheels installed, in loading order; a library that is not among them is
+            searched for as the loader does.
+        command: What to run; it answers as `library_probe` does.
+    """
+    names = (LIBCUDA, *(library.soname for library in LIBRARIES if library.asked_for))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(lambda name: _probe_library(name, wheels, command), names))
+
+
+def _probe_library(soname: str, wheels: Sequence[str], command: Sequence[str]) -> LibraryProbe:
+    names = [Path(path).name for path in wheels]
+    paths = list(wheels[: names.index(soname) + 1]) if soname in names else []
+    answer = child.ask(
+        f"the process that loads {soname}",
+        [*command, soname, *paths],
+        environment=tensorflow_environment(),
+        timeout_s=LIBRARY_TIMEOUT_S,
+    )
+    if answer.outcome == "ended":
+        try:
+            return msgspec.json.decode(answer.last_line, type=LibraryProbe)
+        except msgspec.MsgspecError:
+            pass
+    problem = answer.problem or f"the process that loads {soname} gave no answer"
+    return LibraryProbe(soname=soname, problem=problem, crashed=True)
+
+
+def list_gpus(libraries: Sequence[str] = ()) -> tuple[TensorFlowProbe, str]:
+    """Let TensorFlow list the GPUs that the user's own environment leaves visible.
+
+    Args:
+        libraries: Paths of libraries to load first.
+
+    Returns:
+        What it did, and all that it said.
+    """
+    verdict = probe(ProbeRequest(libraries=tuple(libraries)), environment={**tensorflow_environment(), **_VERBOSE})
+    return _record(verdict, preloaded=bool(libraries)), verdict.said
+
+
+def try_gpu(gpu: Gpu, *, preloaded: bool) -> TensorFlowProbe:
+    """Let TensorFlow compute on one GPU, as a worker does."""
+    return _record(verify_gpu(gpu), preloaded=preloaded, gpu=gpu.uuid)
+
+
+def _record(verdict: Verdict, *, preloaded: bool, gpu: str | None = None) -> TensorFlowProbe:
+    messages = (f"{line['file']}: {line['message'][:_LONGEST]}" for line in _LINE.finditer(verdict.said))
+    return TensorFlowProbe(
+        outcome=verdict.outcome,
+        gpu=gpu,
+        preloaded=preloaded,
+        problem=verdict.problem,
+        answer=verdict.answer,
+        missing=tuple(dict.fromkeys(_MISSING.findall(verdict.said))),
+        messages=tuple(dict.fromkeys(text for text in messages if not _BESIDE_THE_POINT.search(text))),
+    )

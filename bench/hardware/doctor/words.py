@@ -1,0 +1,79 @@
+"""Words, commands and readings of the facts that several causes share."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.hardware.doctor.checkup import Facts, PciGpu, TensorFlowProbe
+    from bench.records import Gpu
+
+NEW_ENVIRONMENT = (
+    "python3 -m venv .venv && .venv/bin/pip install '.[gpu]'   (in the checkout: an environment of its own)"
+)
+WSL_FOLDER = "/usr/lib/wsl/lib"  # where WSL shows the libraries of Windows's driver
+
+
+def works(facts: Facts) -> bool:
+    """Whether every visible GPU computed."""
+    return bool(facts.trials) and all(probe.outcome == "works" for probe in facts.trials)
+
+
+def lists_gpus(facts: Facts) -> bool:
+    """Whether TensorFlow lists a GPU in any process."""
+    return any(probe.answer and probe.answer.gpus for probe in (*facts.listings, *facts.trials))
+
+
+def best_listing(facts: Facts) -> TensorFlowProbe | None:
+    """The listing that had the best chance, if TensorFlow answered at all."""
+    return next((probe for probe in reversed(facts.listings) if probe.answer), None)
+
+
+def last_messages(probe: TensorFlowProbe, count: int = 4) -> tuple[str, ...]:
+    """The end of what TensorFlow logged."""
+    return probe.messages[-count:]
+
+
+def title(gpu: Gpu) -> str:
+    """Index and name of a GPU."""
+    return f"gpu:{gpu.index} ({gpu.name})"
+
+
+def number(capability: str) -> tuple[int, ...]:
+    """A compute capability or version as numbers, to be compared."""
+    return tuple(int(part) for part in capability.split("."))
+
+
+def python(facts: Facts) -> str:
+    """This Python, for a command."""
+    return shlex.quote(facts.platform.executable)
+
+
+def pip(facts: Facts, requirement: str) -> str:
+    """The command that installs a requirement here."""
+    return f"{python(facts)} -m pip install {shlex.quote(requirement)}"
+
+
+def tensorflow_version(facts: Facts) -> str:
+    """The version that is installed, or the one that should be."""
+    return facts.installation.distributions.get("tensorflow", "2.21.*")
+
+
+def install_cuda(facts: Facts) -> str:
+    """The command that installs TensorFlow with every CUDA library that it needs."""
+    return pip(facts, f"tensorflow[and-cuda]=={tensorflow_version(facts)}")
+
+
+def cards_on_the_bus(facts: Facts) -> tuple[str, ...]:
+    """NVIDIA's cards on the PCI bus, as one piece of evidence; none if it shows none."""
+    cards = [card for card in facts.driver.pci_gpus if card.vendor == "nvidia"]
+    return (on_the_bus(cards),) if cards else ()
+
+
+def on_the_bus(cards: Iterable[PciGpu]) -> str:
+    """Where cards are and which kernel driver holds each."""
+    held = ", ".join(f"{card.address} ({card.kernel_driver or 'no kernel driver'})" for card in cards)
+    return f"on the PCI bus: {held}"
