@@ -113,10 +113,11 @@ def test_waiting_for_batches_is_seen(images):
     steps = COUNT // 2
     slow, fast = slow_pipeline(images), pipeline(images)
     epoch_of(slow, images, batch_size=2)
-    assert slow.waited_s(steps) > 0.8 * LINGER_S * steps
+    waited_s = slow.waited_s(steps)
+    assert waited_s > 0.3 * LINGER_S * steps
     for _ in fast.training(images, np.zeros(COUNT, np.int32), batch_size=2, seed=1):
         time.sleep(LINGER_S)
-    assert fast.waited_s(steps) < 0.2 * LINGER_S * steps
+    assert fast.waited_s(steps) < waited_s / 3
 
 
 def test_timing_changes_no_batch(images):
