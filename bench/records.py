@@ -24,7 +24,7 @@ from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
 SCHEMA = 1
 
 Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
-Phase = Literal["import", "data", "build", "compile", "warmup", "train", "validate", "test", "checkpoint"]
+Phase = Literal["import", "data", "build", "compile", "probe", "warmup", "train", "validate", "test", "checkpoint"]
 
 
 class Gpu(Record, frozen=True):
@@ -225,7 +225,8 @@ class Steps(Record, frozen=True, tag="steps", tag_field="event"):
 class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
     """An epoch ended; it is finished when its checkpoint, which comes next, is on disk.
 
-    Accuracies are shares of 1, losses are nats.
+    Accuracies are shares of 1, losses are nats. `data_wait_s` is how long training waited for its batches; None where
+    that cannot be seen, with several devices.
     """
 
     epoch: int
@@ -235,6 +236,14 @@ class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
     accuracy: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    data_wait_s: float | None = None
+
+
+class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
+    """A fixed piece of work on the trial's first device, before or after the training; median time in seconds."""
+
+    when: Literal["before", "after"]
+    seconds: float
 
 
 class Tested(Record, frozen=True, tag="test", tag_field="event"):
@@ -265,7 +274,7 @@ class Done(Record, frozen=True, tag="done", tag_field="event"):
     end_s: float
 
 
-Event = Attempt | Runtime | Built | PhaseDone | Steps | Epoch | Tested | Memory | Failure | Done
+Event = Attempt | Runtime | Built | PhaseDone | Steps | Epoch | Sentinel | Tested | Memory | Failure | Done
 
 
 class Result(Record, frozen=True):

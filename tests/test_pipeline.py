@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,47 @@ def test_channel_statistics_are_numpy_s(images):
     np.testing.assert_allclose(mean, images.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(deviation, images.std(axis=(0, 1, 2)))
     assert channel_statistics(np.full((2, 2, 2, 1), 7, np.uint8)) == ([7.0], [1.0])
+
+
+LINGER_S = 0.02
+
+
+def slow_pipeline(images):
+    """Return a pipeline of one thread that lingers at every batch."""
+    import tensorflow as tf  # noqa: TID251 -- stands in for the worker
+
+    from bench.worker.pipeline import Pipeline
+
+    def linger(batch):
+        time.sleep(LINGER_S)
+        return batch
+
+    class Slow(Pipeline):
+        def _normalize(self, images):
+            return tf.ensure_shape(tf.numpy_function(linger, [super()._normalize(images)], tf.float32), images.shape)
+
+    return Slow(Recipe(), images, threads=1)
+
+
+def test_waiting_for_batches_is_seen(images):
+    """A reader that is faster than its pipeline waits for every batch; one that is slower hardly does."""
+    steps = COUNT // 2
+    slow, fast = slow_pipeline(images), pipeline(images)
+    epoch_of(slow, images, batch_size=2)
+    waited_s = slow.waited_s(steps)
+    assert waited_s > 0.3 * LINGER_S * steps
+    for _ in fast.training(images, np.zeros(COUNT, np.int32), batch_size=2, seed=1):
+        time.sleep(LINGER_S)
+    assert fast.waited_s(steps) < waited_s / 3
+
+
+def test_timing_changes_no_batch(images):
+    """What is drawn does not depend on whether the waiting for it is timed."""
+    from bench.worker.pipeline import Pipeline
+
+    untimed = Pipeline(Recipe(), images, threads=1, times_waiting=False)
+    timed_x, timed_labels, _ = epoch_of(pipeline(images), images, batch_size=2)
+    x, labels, _ = epoch_of(untimed, images, batch_size=2)
+    assert np.array_equal(timed_x, x)
+    assert np.array_equal(timed_labels, labels)
+    assert untimed.waited_s(COUNT // 2) is None

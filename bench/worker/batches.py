@@ -56,7 +56,9 @@ def load_batches(cell: Cell, *, seed: int, data_dir: str | None) -> Batches:
     """
     data = _load(cell.dataset, data_dir)
     size = cell.batch_size
-    pipeline = Pipeline(cell.recipe, data.x_train, threads=cell.device.threads)
+    pipeline = Pipeline(
+        cell.recipe, data.x_train, threads=cell.device.threads, times_waiting=len(cell.device.gpu_uuids) < 2
+    )
     few = pipeline.evaluation(data.x_train[:FEW], data.y_train[:FEW], batch_size=FEW)
     rehearsed = slice(size + len(data.x_test) % size)
     return Batches(

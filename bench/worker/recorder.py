@@ -38,6 +38,7 @@ class Recorder(keras.callbacks.CallbackList):
         phases: The clock.
         cell: What is trained.
         begin_epoch: Called with an epoch, counted from 0, before its first batch is drawn.
+        waited_s: Tells how long the batches of the epoch's steps were waited for; None where that is not seen.
         save: Called with the number of finished epochs once an epoch's event is on disk.
     """
 
@@ -49,6 +50,7 @@ class Recorder(keras.callbacks.CallbackList):
         phases: Phases,
         cell: Cell,
         begin_epoch: Callable[[int], None],
+        waited_s: Callable[[int], float | None],
         save: Callable[[int], None],
     ) -> None:
         super().__init__(model=model, add_history=True)
@@ -58,6 +60,7 @@ class Recorder(keras.callbacks.CallbackList):
         self._images_per_epoch = cell.dataset.num_train
         self._batch_size = cell.batch_size
         self._begin_epoch = begin_epoch
+        self._waited_s = waited_s
         self._save = save
         self._epoch = 0
         self._start_s = 0.0
@@ -121,6 +124,7 @@ class Recorder(keras.callbacks.CallbackList):
                 accuracy=figures["accuracy"],
                 val_loss=figures.get("val_loss"),
                 val_accuracy=figures.get("val_accuracy"),
+                data_wait_s=self._waited_s(self._steps_per_epoch),
             )
         )
         with self._phases.phase("checkpoint", epoch=self._epoch):

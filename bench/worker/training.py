@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.records import Assignment, Built, Done, Tested, Trial
+from bench.records import Assignment, Built, Done, Sentinel, Tested, Trial
 from bench.store import Journal, TrialFolder
-from bench.worker import building, checkpoint, runtime
+from bench.worker import building, checkpoint, runtime, sentinel
 from bench.worker.batches import Batches, compiles_every_size, load_batches
 from bench.worker.clock import Clock, Phases
 from bench.worker.recorder import DivergedError, Recorder
@@ -49,7 +49,8 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     )
     with phases.phase("compile"), strategy_scope():
         building.compile_model(model, cell, output=output)
-    journal.append(runtime.describe(cell, devices))
+    with phases.phase("probe"):
+        journal.append(runtime.describe(cell, devices))
 
     # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
     # would stand in the peak that is measured.
@@ -62,12 +63,15 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
         checkpoint.restore(folder.checkpoint, model, epoch=assignment.epochs_done)
 
     if assignment.epochs_done < cell.epochs:
+        with phases.phase("probe"):
+            journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
         recorder = Recorder(
             model,
             journal=journal,
             phases=phases,
             cell=cell,
             begin_epoch=batches.pipeline.begin_epoch,
+            waited_s=batches.pipeline.waited_s,
             save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
         )
         model.fit(
@@ -79,6 +83,8 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             shuffle=False,
             verbose=0,
         )
+        with phases.phase("probe"):
+            journal.append(Sentinel(when="after", seconds=sentinel.measure_s(devices[0])))
     with phases.phase("test"):
         tested = _test(model, batches, output, folder)
     journal.append(tested)
