@@ -1,30 +1,12 @@
-"""What a device can attain at best, as it is asked for and answered: between `hardware` and the worker."""
+"""What a device can attain at best: what the trials of a run are held against."""
 
 from __future__ import annotations
 
 from bench.config import Jit
 from bench.recipe import Positive, Precision
-from bench.records import Device, Record
+from bench.record import Record
 
 METHOD = 1  # counts the ways in which peaks were measured; one that was measured in an earlier way is forgotten
-
-
-class PeakRequest(Record, frozen=True):
-    """What is asked of `python -P -m bench.worker.peak`.
-
-    Attributes:
-        device: Where to measure; at most one GPU.
-        precision: The Keras dtype policy of the trials that the peak is for.
-        jit: Whether what is timed is compiled by XLA.
-        budget_s: Time to measure in, without starting TensorFlow.
-        libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
-    """
-
-    device: Device
-    precision: Precision
-    jit: Jit
-    budget_s: Positive
-    libraries: tuple[str, ...] = ()
 
 
 class Peak(Record, frozen=True):
@@ -58,3 +40,21 @@ class Peak(Record, frozen=True):
     cpu_share: float | None = None
     matmul_flops_per_s: Positive | None = None
     convolution_flops_per_s: Positive | None = None
+
+
+class DevicePeak(Record, frozen=True):
+    """What was found out about one device of a run.
+
+    Attributes:
+        device: Its label, as `Device.label` has it.
+        precision: The Keras dtype policy.
+        jit: Whether XLA compiled what was timed.
+        peak: Of one of its GPUs, where it has several; None if it could not be measured.
+        problem: Why not.
+    """
+
+    device: str
+    precision: Precision
+    jit: Jit
+    peak: Peak | None = None
+    problem: str | None = None

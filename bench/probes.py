@@ -6,7 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from bench.records import Record
+from bench.config import Jit
+from bench.recipe import Positive, Precision
+from bench.record import Record
+from bench.records import Device
 
 
 class ProbeRequest(Record, frozen=True):
@@ -39,3 +42,21 @@ class ProbeAnswer(Record, frozen=True):
     failed_operation: Literal["convolution", "compiled"] | None = None
     problem: str | None = None
     not_loaded: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class PeakRequest(Record, frozen=True):
+    """What is asked of `python -P -m bench.worker.peak`.
+
+    Attributes:
+        device: Where to measure; at most one GPU.
+        precision: The Keras dtype policy of the trials that the peak is for.
+        jit: Whether what is timed is compiled by XLA.
+        budget_s: Time to measure in, without starting TensorFlow.
+        libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
+    """
+
+    device: Device
+    precision: Precision
+    jit: Jit
+    budget_s: Positive
+    libraries: tuple[str, ...] = ()

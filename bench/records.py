@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from bench.config import Jit, RunConfig
+from bench.peaks import DevicePeak
 from bench.recipe import Precision, Recipe
 from bench.record import Record as Record  # noqa: PLC0414 -- all records are found here
 from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
@@ -239,6 +240,22 @@ class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
     data_wait_s: float | None = None
 
 
+class Flops(Record, frozen=True, tag="flops", tag_field="event"):
+    """The arithmetic of the model as it trains, counted in its graph.
+
+    Attributes:
+        forward: FLOPs of the forward pass for one image, 2 a multiply-add; None if they could not be counted.
+        training: FLOPs of a training step, for one of its images.
+        problem: Why a count is None.
+        traffic_bytes: Memory traffic of a training step that its layers' outputs cause, for one image; an estimate.
+    """
+
+    forward: int | None = None
+    training: int | None = None
+    problem: str | None = None
+    traffic_bytes: int | None = None
+
+
 class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
     """A fixed piece of work on the trial's first device, before or after the training; median time in seconds."""
 
@@ -274,7 +291,7 @@ class Done(Record, frozen=True, tag="done", tag_field="event"):
     end_s: float
 
 
-Event = Attempt | Runtime | Built | PhaseDone | Steps | Epoch | Sentinel | Tested | Memory | Failure | Done
+Event = Attempt | Runtime | Built | Flops | PhaseDone | Steps | Epoch | Sentinel | Tested | Memory | Failure | Done
 
 
 class Result(Record, frozen=True):
@@ -366,6 +383,7 @@ class RunData(Record, frozen=True):
 
     run: Run
     trials: tuple[TrialData, ...]
+    peaks: tuple[DevicePeak, ...] = ()
 
 
 def _slug(text: str) -> str:

@@ -23,10 +23,11 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.errors import StoreError
+from bench.peaks import DevicePeak
 from bench.records import SCHEMA, Event, Result, Run, RunData, Sample, Trial, TrialData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
 T = TypeVar("T")
@@ -180,6 +181,23 @@ class RunFolder:
             )
         return read_json(self.file, Run)
 
+    @property
+    def peaks(self) -> Path:
+        """What the devices can attain at best."""
+        return self.path / "peaks.json"
+
+    def read_peaks(self) -> tuple[DevicePeak, ...]:
+        """Return what the devices can attain at best; nothing where it was not measured."""
+        return read_json(self.peaks, tuple[DevicePeak, ...]) if self.peaks.exists() else ()
+
+    def write_peaks(self, peaks: Sequence[DevicePeak]) -> None:
+        """Remember what the devices can attain at best.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        write_atomically(self.peaks, encode_pretty(tuple(peaks)))
+
     def trial(self, key: str) -> TrialFolder:
         """Return the folder of the trial with this key."""
         return TrialFolder(self.path / "trials" / key)
@@ -222,7 +240,11 @@ def read_run(path: Path) -> RunData:
     """
     folder = RunFolder.open(path)
     run = folder.read_run()
-    return RunData(run=run, trials=tuple(_read_trial(folder.trial(trial.key), trial) for trial in run.trials))
+    return RunData(
+        run=run,
+        trials=tuple(_read_trial(folder.trial(trial.key), trial) for trial in run.trials),
+        peaks=folder.read_peaks(),
+    )
 
 
 def read_journal(path: Path, kind: type[T]) -> tuple[tuple[T, ...], int]:
@@ -286,7 +308,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def encode_pretty(record: msgspec.Struct) -> bytes:
+def encode_pretty(record: msgspec.Struct | tuple[msgspec.Struct, ...]) -> bytes:
     """Encode a record as indented JSON, for files that people open."""
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import bench
 from bench.config import PRESETS, RunConfig
 from bench.errors import StoreError
-from bench.recipe import Recipe
+from bench.recipe import Positive, Recipe
 from bench.records import SCHEMA, Event, Record, Result, Run, RunData, Sample, TrialData
 from bench.store import (
     Journal,
@@ -306,6 +306,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 -- a table
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return st.sampled_from(arguments)
+    if kind == Positive:
+        return st.floats(min_value=0, exclude_min=True, allow_infinity=False)
     if origin is Annotated:
         return values(arguments[0])
     if origin in (Union, types.UnionType):

@@ -53,10 +53,14 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "train_s": Column("Float64", "training alone: its finished phases, seconds"),
         "fit_s": Column("Float64", "training and validation, seconds"),
         "wall_s": Column("Float64", "everything, on the trial's clock when its process was gone, seconds"),
+        "other_s": Column(
+            "Float64", "wall_s less all phases: starting and ending the process, and what lies between, seconds"
+        ),
         "import_s": Column("Float64", "importing TensorFlow, summed over attempts, seconds"),
         "data_s": Column("Float64", "loading the data, summed over attempts, seconds"),
         "build_s": Column("Float64", "building the model, summed over attempts, seconds"),
         "compile_s": Column("Float64", "compiling the model, summed over attempts, seconds"),
+        "probe_s": Column("Float64", "looking at threads, arithmetic and the machine's speed, seconds"),
         "warmup_s": Column("Float64", "first steps, which trace and compile, summed over attempts, seconds"),
         "validate_s": Column("Float64", "validation, seconds"),
         "test_s": Column("Float64", "testing, seconds"),
@@ -66,6 +70,14 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
             "Float64", "one training step, median over steps; missing on GPUs, which take steps later, seconds"
         ),
         "images_per_s": Column("Float64", "training images over train_s, images a second"),
+        "forward_flops": Column("Int64", "FLOPs of the forward pass for one image, 2 a multiply-add"),
+        "training_flops": Column("Int64", "FLOPs of a training step for one of its images"),
+        "flops_per_s": Column("Float64", "training_flops times images_per_s, FLOPs a second"),
+        "attained_fraction": Column("Float64", "flops_per_s over what the device attains at best, 0 to 1"),
+        "bandwidth_fraction": Column("Float64", "estimated memory traffic over the device's bandwidth, 0 to 1"),
+        "launch_fraction": Column("Float64", "share of a step's time that a step without work takes, 0 to 1"),
+        "data_wait_fraction": Column("Float64", "share of training in which it waited for batches, 0 to 1"),
+        "verdict": Column("string", "what limits the training, in words"),
         "peak_rss_bytes": Column("Int64", "the worker's highest resident set, bytes"),
         "peak_pss_bytes": Column("Int64", "the process tree's highest proportional set that was sampled, bytes"),
         "cpu_percent": Column("Float64", "CPU time over time passed, mean while training; 100 is one core, percent"),
@@ -78,6 +90,20 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
             "Float64", "CPU time of the whole parent: sampling, writing, showing; 100 is one core, percent"
         ),
         "attempts": Column("Int64", "processes that worked on the trial"),
+        "steal_percent": Column(
+            "Float64", "time that the hypervisor took while training; 100 is all its cores, percent"
+        ),
+        "others_cpu_percent": Column("Float64", "CPU time of other processes on its cores, likewise, percent"),
+        "throttled_periods": Column(
+            "Int64", "periods in which the control group's CPU quota stopped it while training"
+        ),
+        "cpu_pressure_percent": Column("Float64", "time in which some thread waited for a CPU while training, percent"),
+        "involuntary_switches_per_s": Column("Float64", "times that its threads were pushed off a core, a second"),
+        "frequency_mhz": Column("Float64", "clock of its CPUs while training, median, megahertz"),
+        "foreign_gpu_processes": Column("Int64", "most processes at a time that computed on its GPU besides it"),
+        "sentinel_before_s": Column("Float64", "a fixed matrix product before the training, seconds"),
+        "sentinel_after_s": Column("Float64", "the same after it, seconds"),
+        "steady": Column("boolean", "whether its steps took about the same time; missing where too few to tell"),
         "flags": Column("object", "why the numbers deserve less trust, in words"),
         "missing": Column("object", "metrics that could not be read, each with its reason"),
     }
@@ -93,6 +119,9 @@ EPOCHS: Mapping[str, Column] = MappingProxyType(
         "end_s": Column("Float64", "when it ended, on the trial's clock, seconds"),
         "train_s": Column("Float64", "training, seconds"),
         "validate_s": Column("Float64", "validation, seconds"),
+        "checkpoint_s": Column("Float64", "writing its checkpoint, seconds"),
+        "other_s": Column("Float64", "between its first phase and its last, in none of them, seconds"),
+        "data_wait_s": Column("Float64", "waiting for batches while training, from its first 20 batches, seconds"),
         "images": Column("Int64", "images trained on"),
         "images_per_s": Column("Float64", "images over train_s, images a second"),
         "loss": Column("Float64", "mean training loss, nats"),
@@ -109,11 +138,19 @@ SAMPLES: Mapping[str, Column] = MappingProxyType(
         "rss_bytes": Column("Int64", "resident sets of the process tree, summed, bytes"),
         "pss_bytes": Column("Int64", "proportional sets of the process tree, summed, bytes"),
         "peak_rss_bytes": Column("Int64", "the worker's highest resident set so far, bytes"),
+        "cpu_s": Column("Float64", "CPU time of the process tree, seconds"),
         "cpu_percent": Column("Float64", "CPU time since the last sample over time passed; 100 is one core, percent"),
         "threads": Column("Int64", "threads of the process tree"),
         "voluntary_switches": Column("Int64", "times the worker waited, since it began"),
         "involuntary_switches": Column("Int64", "times the worker was pushed off its core, since it began"),
         "cgroup_memory_bytes": Column("Int64", "memory charged to the control group, bytes"),
+        "parent_cpu_s": Column("Float64", "CPU time of the harness, seconds"),
+        "busy_s": Column("Float64", "CPU time that anyone spent on the trial's cores, since the system began, seconds"),
+        "steal_s": Column("Float64", "time that the hypervisor took from them, since the system began, seconds"),
+        "throttled_periods": Column("Int64", "periods in which the control group's CPU quota was used up"),
+        "throttled_s": Column("Float64", "time for which it was stopped in these, seconds"),
+        "cpu_pressure_s": Column("Float64", "time in which some thread waited for a CPU, seconds"),
+        "frequency_mhz": Column("Float64", "mean clock of the trial's CPUs, megahertz"),
         "gpu_utilization_percent": Column("Float64", "time in which any kernel ran, mean of the GPUs, percent"),
         "gpu_memory_used_bytes": Column("Int64", "memory used, sum of the GPUs, bytes"),
         "gpu_power_watts": Column("Float64", "power, sum of the GPUs, watts"),
@@ -122,6 +159,7 @@ SAMPLES: Mapping[str, Column] = MappingProxyType(
         "gpu_sm_clock_mhz": Column("Float64", "multiprocessor clock, mean of the GPUs, megahertz"),
         "gpu_memory_clock_mhz": Column("Float64", "memory clock, mean of the GPUs, megahertz"),
         "gpu_clock_event_reasons": Column("Int64", "NVML's bits of why clocks are low, of any GPU"),
+        "gpu_foreign_processes": Column("Int64", "processes that compute on a GPU and are not the trial's, the most"),
     }
 )
 

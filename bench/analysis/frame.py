@@ -51,7 +51,15 @@ def load_report(folder: str | Path) -> Report:
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
     numbers: dict[Cell, int] = {}
-    trials = [TrialRows(numbers.setdefault(trial.trial.cell, len(numbers) + 1), trial) for trial in data.trials]
+    peaks = {(found.device, found.precision, found.jit): found.peak for found in data.peaks}
+    trials = [
+        TrialRows(
+            numbers.setdefault(cell, len(numbers) + 1),
+            trial,
+            peak=peaks.get((cell.device.label, cell.precision, cell.jit)),
+        )
+        for trial, cell in ((trial, trial.trial.cell) for trial in data.trials)
+    ]
     return Report(
         run=data.run,
         trials=typed(TRIALS, (rows.trial() for rows in trials)),

@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import numpy as np
 
 from bench.analysis.flags import flags
+from bench.analysis.noise import measure_noise, noise_flags
 from bench.analysis.rewind import surviving_events, surviving_samples
-from bench.records import Attempt, Built, Epoch, Memory, Phase, PhaseDone, Steps, Tested
+from bench.analysis.steady import steady
+from bench.analysis.use import Use, hardware_use
+from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
+    from bench.peaks import Peak
     from bench.records import Event, Sample, TrialData
 
 Row = dict[str, Any]
@@ -33,6 +39,7 @@ _GPU_COLUMNS: dict[str, tuple[str, Callable[[list[Any]], float]]] = {
     "gpu_temperature_celsius": ("temperature_celsius", max),
     "gpu_sm_clock_mhz": ("sm_clock_mhz", fmean),
     "gpu_memory_clock_mhz": ("memory_clock_mhz", fmean),
+    "gpu_foreign_processes": ("foreign_processes", max),
     "gpu_clock_event_reasons": ("clock_event_reasons", partial(reduce, or_)),
 }
 
@@ -43,10 +50,12 @@ class TrialRows:
     Args:
         cell: Number of the trial's cell in the run.
         data: All that the run folder holds of the trial.
+        peak: What a device of its cell attains at best; None if that is not known.
     """
 
-    def __init__(self, cell: int, data: TrialData) -> None:
+    def __init__(self, cell: int, data: TrialData, *, peak: Peak | None = None) -> None:
         self._cell = cell
+        self._peak = peak
         self._data = data
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
@@ -55,6 +64,7 @@ class TrialRows:
         self._phases = _of(PhaseDone, self._events)
         self._steps = _of(Steps, self._events)
         self._epochs = _of(Epoch, self._events)
+        self._flops = next(reversed(_of(Flops, self._events)), None)
 
     def trial(self) -> Row:
         """The trial's row; `columns.TRIALS` says what each column means."""
@@ -66,6 +76,14 @@ class TrialRows:
         sampler_percent = 100 * result.sampler_cpu_s / result.sampled_s if result and result.sampled_s else None
         built, tested, memory = _of(Built, self._events), _of(Tested, self._events), _of(Memory, self._events)
         training = self._samples_while_training()
+        noise = measure_noise(self._segments, self._phases, cpus=len(cell.device.cpus))
+        sentinels = {event.when: event.seconds for event in _of(Sentinel, self._events)}
+        # On a GPU a step's stamp tells when it was handed over, not when it was done.
+        step_times_s = _step_times_s(self._steps) if cell.device.kind == "cpu" else None
+        steadiness = None if step_times_s is None else steady(step_times_s.tolist())
+        images_per_s = self._images_trained() / train_s if train_s else None
+        use = self._use(images_per_s)
+        wall_s = result.wall_s if result and result.attempts else None
         return {
             "key": trial.key,
             "cell": self._cell,
@@ -87,13 +105,21 @@ class TrialRows:
             "epochs_done": len(self._epochs),
             **{f"{phase}_s": phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": None if train_s is None else train_s + phases_s.get("validate", 0.0),
-            "wall_s": result.wall_s if result and result.attempts else None,
+            "wall_s": wall_s,
+            "other_s": None if wall_s is None else wall_s - sum(phases_s.values()),
             "epoch_s": median(_sum_by(self._fit_phases(), lambda phase: phase.epoch).values())
             if self._epochs
             else None,
-            # On a GPU a step's stamp tells when it was handed over, not when it was done.
-            "step_s": _median_step_s(self._steps) if cell.device.kind == "cpu" else None,
-            "images_per_s": self._images_trained() / train_s if train_s else None,
+            "step_s": float(np.median(step_times_s)) if step_times_s is not None and len(step_times_s) else None,
+            "images_per_s": images_per_s,
+            "forward_flops": self._flops.forward if self._flops else None,
+            "training_flops": self._flops.training if self._flops else None,
+            "flops_per_s": use.flops_per_s,
+            "attained_fraction": use.attained_fraction,
+            "bandwidth_fraction": use.bandwidth_fraction,
+            "launch_fraction": use.launch_fraction,
+            "data_wait_fraction": use.wait_fraction,
+            "verdict": use.verdict,
             "peak_rss_bytes": _highest([event.peak_rss_bytes for event in memory] + self._sampled("peak_rss_bytes")),
             "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
             "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in memory),
@@ -104,7 +130,25 @@ class TrialRows:
             "sampler_percent": sampler_percent,
             "parent_percent": 100 * result.parent_cpu_s / result.sampled_s if result and result.sampled_s else None,
             "attempts": result.attempts if result else len(self._attempts),
-            "flags": flags(self._data, train_s=train_s, sampler_percent=sampler_percent),
+            "steal_percent": noise.steal_percent,
+            "others_cpu_percent": noise.others_cpu_percent,
+            "throttled_periods": noise.throttled_periods,
+            "cpu_pressure_percent": noise.cpu_pressure_percent,
+            "involuntary_switches_per_s": noise.involuntary_switches_per_s,
+            "frequency_mhz": noise.frequency_mhz,
+            "foreign_gpu_processes": noise.foreign_gpu_processes,
+            "sentinel_before_s": sentinels.get("before"),
+            "sentinel_after_s": sentinels.get("after"),
+            "steady": steadiness.steady if steadiness else None,
+            "flags": (
+                *flags(self._data, train_s=train_s, sampler_percent=sampler_percent),
+                *noise_flags(
+                    noise,
+                    steadiness,
+                    sentinel_before_s=sentinels.get("before"),
+                    sentinel_after_s=sentinels.get("after"),
+                ),
+            ),
             "missing": tuple(f"{metric}: {reason}" for metric, reason in result.missing.items()) if result else (),
         }
 
@@ -113,6 +157,8 @@ class TrialRows:
         trial = self._data.trial
         train_s = _sum_by((p for p in self._phases if p.phase == "train"), lambda phase: phase.epoch)
         validate_s = _sum_by((p for p in self._phases if p.phase == "validate"), lambda phase: phase.epoch)
+        checkpoint_s = _sum_by((p for p in self._phases if p.phase == "checkpoint"), lambda phase: phase.epoch)
+        left_over_s = self._left_over_s()
         return [
             {
                 "key": trial.key,
@@ -123,6 +169,9 @@ class TrialRows:
                 "end_s": epoch.end_s,
                 "train_s": train_s.get(epoch.epoch),
                 "validate_s": validate_s.get(epoch.epoch),
+                "checkpoint_s": checkpoint_s.get(epoch.epoch),
+                "other_s": left_over_s.get(epoch.epoch),
+                "data_wait_s": epoch.data_wait_s,
                 "images": epoch.images,
                 "images_per_s": epoch.images / train_s[epoch.epoch] if train_s.get(epoch.epoch) else None,
                 "loss": epoch.loss,
@@ -143,6 +192,32 @@ class TrialRows:
     def _fit_phases(self) -> list[PhaseDone]:
         finished = {epoch.epoch for epoch in self._epochs}
         return [p for p in self._phases if p.phase in {"train", "validate"} and p.epoch in finished]
+
+    def _left_over_s(self) -> dict[int, float]:
+        """For each epoch, the time from its first phase to its last in which none of them ran."""
+        by_epoch: defaultdict[int, list[PhaseDone]] = defaultdict(list)
+        for phase in self._phases:
+            if phase.epoch is not None:
+                by_epoch[phase.epoch].append(phase)
+        return {
+            epoch: max(p.end_s for p in phases)
+            - min(p.start_s for p in phases)
+            - sum(p.end_s - p.start_s for p in phases)
+            for epoch, phases in by_epoch.items()
+        }
+
+    def _use(self, images_per_s: float | None) -> Use:
+        finished = {epoch.epoch for epoch in self._epochs}
+        trained_s = sum(p.end_s - p.start_s for p in self._phases if p.phase == "train" and p.epoch in finished)
+        waits_s = [epoch.data_wait_s for epoch in self._epochs]
+        known = bool(waits_s) and None not in waits_s and trained_s > 0
+        return hardware_use(
+            self._data.trial.cell,
+            images_per_s=images_per_s,
+            data_wait_share=sum(filter(None, waits_s)) / trained_s if known else None,
+            flops=self._flops,
+            peak=self._peak,
+        )
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""
@@ -176,13 +251,13 @@ def _sum_images(steps: Iterable[Steps]) -> dict[int, int]:
     return dict(totals)
 
 
-def _median_step_s(steps: Sequence[Steps]) -> float | None:
-    """A block of n steps stands for n steps of its mean time."""
+def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:
+    """The time of each step, in order; a block of n steps stands for n steps of its mean time."""
     if not any(block.counts for block in steps):
-        return None
+        return np.empty(0)
     times_s = [np.diff(block.ends_s, prepend=block.start_s) for block in steps]
     counts = np.concatenate([block.counts for block in steps])
-    return float(np.median(np.repeat(np.concatenate(times_s) / counts, counts)))
+    return np.repeat(np.concatenate(times_s) / counts, counts)
 
 
 def _energy_joules(segments: Iterable[Sequence[Sample]]) -> float | None:

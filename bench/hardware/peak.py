@@ -15,7 +15,8 @@ import msgspec
 from bench.errors import StoreError
 from bench.hardware import child, cuda_libraries
 from bench.hardware.environment import child_environment
-from bench.peaks import METHOD, Peak, PeakRequest
+from bench.peaks import METHOD, Peak
+from bench.probes import PeakRequest
 from bench.store import encode_pretty, read_json, write_atomically
 
 if TYPE_CHECKING:

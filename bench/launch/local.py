@@ -126,6 +126,7 @@ class LocalRun:
                 sampler = Sampler(
                     pid=process.pid,
                     gpu_uuids=self._trial.cell.device.gpu_uuids,
+                    cpus=self._trial.cell.device.cpus,
                     interval_s=self._sample_interval_s,
                     clock=self._clock,
                 )

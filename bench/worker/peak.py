@@ -11,7 +11,8 @@ import time
 
 import msgspec
 
-from bench.peaks import Peak, PeakRequest
+from bench.peaks import Peak
+from bench.probes import PeakRequest
 from bench.worker import preload
 from bench.worker.pinning import pin
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.records import Assignment, Built, Done, Sentinel, Tested, Trial
+from bench.records import Assignment, Built, Done, Flops, Sentinel, Tested, Trial
 from bench.store import Journal, TrialFolder
 from bench.worker import building, checkpoint, runtime, sentinel
 from bench.worker.batches import Batches, compiles_every_size, load_batches
 from bench.worker.clock import Clock, Phases
+from bench.worker.flops import count_flops
 from bench.worker.recorder import DivergedError, Recorder
+from bench.worker.traffic import traffic_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -59,6 +61,8 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             checkpoint.save(folder.checkpoint, model, epoch=0)
     with phases.phase("warmup"):
         _warm_up(model, cell, batches, still_trains=assignment.epochs_done < cell.epochs)
+    with phases.phase("probe"):
+        journal.append(_count_flops(model, cell))
     with phases.phase("checkpoint"):
         checkpoint.restore(folder.checkpoint, model, epoch=assignment.epochs_done)
 
@@ -91,6 +95,17 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     journal.append(runtime.peak_memory(devices))
     journal.append(Done(end_s=phases.now()))
     journal.sync()
+
+
+def _count_flops(model: keras.Model, cell: Cell) -> Flops:
+    """Count after the warm-up: with several devices, Keras's metrics exist only then."""
+    counted = count_flops(model, input_shape=cell.dataset.input_shape, batch_size=cell.batch_size)
+    return Flops(
+        forward=counted.forward_per_image,
+        training=counted.training_per_image,
+        problem=counted.problem,
+        traffic_bytes=traffic_bytes(model),
+    )
 
 
 def _warm_up(model: keras.Model, cell: Cell, batches: Batches, *, still_trains: bool) -> None:

@@ -1,0 +1,36 @@
+"""The memory traffic that a model's layers cause, estimated from the sizes of what they put out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Forward, an output is written and read by the next layer; backward, it is read again, and its gradient, of the same
+# size, is written and read. What a layer does inside, and what the caches save, is left out.
+PASSES = 5
+
+
+def traffic_bytes(model: keras.Model) -> int | None:
+    """Estimate the memory traffic of a training step for one image; None for a model whose layers do not tell.
+
+    Args:
+        model: The model, built. Its weights, which are read once a step and not once an image, are left out.
+    """
+    sizes = list(_output_bytes(model))
+    return PASSES * sum(sizes) if sizes else None
+
+
+def _output_bytes(model: keras.Model) -> Iterator[int]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _output_bytes(layer)
+            continue
+        shape = tuple(getattr(getattr(layer, "output", None), "shape", ()))
+        if len(shape) > 1 and None not in shape[1:]:
+            yield math.prod(shape[1:]) * tf.as_dtype(layer.compute_dtype).size
