@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Jit = Literal["off", "on"]
 Order = Literal["interleaved", "grouped", "random"]
+PeakSource = Literal["cached", "refresh", "off"]
 RecipeSource = Literal["model", "common"]
 FolderName = Annotated[str, msgspec.Meta(pattern=r"^[^/\\]+$")]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
@@ -49,6 +50,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     validation: Fraction = 0.1
     timeout: Positive | None = None
     order: Order = "interleaved"
+    peak: PeakSource = "cached"
     sample_interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.2
     data_dir: str | None = None
     out: str = "reports"

@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "matrix": TYPES | {"config", "catalog", "hardware"},
     "analysis": TYPES | {"store", "peaks"},
     "report": TYPES | {"store", "analysis"},
-    "launch": TYPES | {"config", "store", "catalog", "data", "hardware", "meter", "matrix"},
+    "launch": TYPES | {"config", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"probes", "peaks", "store", "catalog", "data"},
     "cli": TYPES
     | {"config", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},

@@ -39,6 +39,7 @@ def run(
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None,
     timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None,
     order: Annotated[Text, typer.Option(help="interleaved (A B B A), grouped or random.")] = None,
+    peak: Annotated[Text, typer.Option(help="What devices attain at best: cached, refresh or off.")] = None,
     sample_interval: Annotated[Text, typer.Option(help="Time between two samples of memory, CPU and GPU.")] = None,
     data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
     out: Annotated[Text, typer.Option(help="The folder below which runs are written.")] = None,
@@ -71,6 +72,7 @@ def run(
         "validation": validation,
         "timeout": timeout,
         "order": order,
+        "peak": peak,
         "sample-interval": sample_interval,
         "data-dir": data_dir,
         "out": out,
@@ -103,7 +105,9 @@ def run(
 def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     """Run what has no result yet, print the tables, write the report; a time-out replaces the run's own."""
     from bench.cli.console import console
+    from bench.analysis.machines import fingerprint
     from bench.cli.report import render
+    from bench.launch.peaks import record_peaks
     from bench.launch.schedule import StoppedError, pending, run_trials
     from bench.report.live import LiveView
     from bench.store import RunFolder
@@ -117,6 +121,13 @@ def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     with folder.lock():
         trials = pending(folder, run_record)
         terminal.print(f"{len(trials)} of {len(run_record.trials)} trials to run; writing {path}", soft_wrap=True)
+        record_peaks(
+            folder,
+            run_record,
+            trials,
+            fingerprint=fingerprint(run_record.host),
+            announce=lambda what: terminal.print(f"looking for {what}", soft_wrap=True),
+        )
         try:
             with LiveView(terminal, trials) as view:
                 run_trials(folder, run_record, observer=view)
