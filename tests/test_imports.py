@@ -21,12 +21,14 @@ MODELS = HOUSE.parent / "models"
 HEAVY = {"tensorflow", "keras"}
 
 # What a room may import, besides itself and the version; a room is a folder or a module of `bench`.
-TYPES = {"errors", "recipe", "records"}
+TYPES = {"errors", "recipe", "record", "machine", "records"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "recipe": set(),
     "config": {"errors", "recipe"},
-    "records": {"config", "recipe"},
+    "record": set(),
+    "machine": {"record"},
+    "records": {"config", "recipe", "record", "machine"},
     "probes": {"records"},
     "store": TYPES,
     "catalog": TYPES,
