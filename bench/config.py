@@ -29,7 +29,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     Fields that are tuples are axes of the matrix. An empty tuple, or None, leaves the choice to each model's recipe
     and then to `common`, the preset's own recipe. `timeout` and `sample_interval` are in seconds; `validation` is the
-    share of the training images that is held back.
+    share of the training images that is held back; `host_name` records the machine's network name.
     """
 
     preset: str = "quick"
@@ -55,6 +55,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     data_dir: str | None = None
     out: str = "reports"
     name: FolderName | None = None
+    host_name: bool = False
 
 
 PRESETS: dict[str, RunConfig] = {

@@ -16,9 +16,11 @@ from typing import Literal
 import msgspec
 
 from bench.config import Jit, RunConfig
+from bench.machine import Gpu as Gpu  # noqa: PLC0414 -- all records are found here
+from bench.machine import Host as Host  # noqa: PLC0414 -- likewise
 from bench.peaks import DevicePeak
 from bench.recipe import Precision, Recipe
-from bench.record import Record as Record  # noqa: PLC0414 -- all records are found here
+from bench.record import Record as Record  # noqa: PLC0414 -- likewise
 from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
 from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
 
@@ -26,17 +28,6 @@ SCHEMA = 1
 
 Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
 Phase = Literal["import", "data", "build", "compile", "probe", "warmup", "train", "validate", "test", "checkpoint"]
-
-
-class Gpu(Record, frozen=True):
-    """One GPU (or MIG instance) as NVML names it."""
-
-    index: int
-    uuid: str
-    name: str
-    memory_bytes: int | None = None
-    driver: str | None = None
-    compute_capability: str | None = None
 
 
 class Device(Record, frozen=True):
@@ -182,6 +173,9 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
         environment: Variables that were set and can change results or speed.
         preloaded: Paths of the CUDA libraries that were loaded before TensorFlow was imported.
         not_preloaded: Paths of those that could not be, and why; TensorFlow was left to find others.
+        onednn: Whether TensorFlow computes with oneDNN's kernels on the CPU; None if this build does not tell.
+        xla: What XLA compiles: nothing, because this build is without it (`absent`); what is asked for (`asked`); or
+            whatever it chooses (`auto`, TensorFlow's auto-clustering).
     """
 
     versions: dict[str, str]
@@ -194,6 +188,8 @@ class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     preloaded: tuple[str, ...] = ()
     not_preloaded: dict[str, str] = msgspec.field(default_factory=dict)
+    onednn: bool | None = None
+    xla: Literal["absent", "asked", "auto"] | None = None
 
 
 class Built(Record, frozen=True, tag="built", tag_field="event"):
@@ -320,36 +316,6 @@ class Result(Record, frozen=True):
     parent_cpu_s: float = 0.0
     sampled_s: float = 0.0
     missing: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class Host(Record, frozen=True):
-    """The machine that a run was made on; no host or user name.
-
-    Attributes:
-        cpu: Model name.
-        physical_cores: Cores of the machine.
-        logical_cpus: Logical CPUs of the machine.
-        usable_cores: Physical cores that this process may use: affinity and control-group quota taken together.
-        smt: Whether cores have sibling threads that are in use.
-        memory_bytes: Of the machine.
-        memory_limit_bytes: Of the control group; None for no limit.
-        os: Name and release.
-        python: Version.
-        packages: Versions of what the measurement depends on.
-        gpus: As NVML names them.
-    """
-
-    cpu: str
-    physical_cores: int
-    logical_cpus: int
-    usable_cores: int
-    smt: bool
-    memory_bytes: int
-    os: str
-    python: str
-    packages: dict[str, str]
-    memory_limit_bytes: int | None = None
-    gpus: tuple[Gpu, ...] = ()
 
 
 class Run(Record, frozen=True):

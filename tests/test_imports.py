@@ -21,16 +21,17 @@ MODELS = HOUSE.parent / "models"
 HEAVY = {"tensorflow", "keras"}
 
 # What a room may import, besides itself and the version; a room is a folder or a module of `bench`.
-TYPES = {"errors", "recipe", "records"}
+TYPES = {"errors", "recipe", "record", "machine", "records"}
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "recipe": set(),
     "config": {"errors", "recipe"},
     "record": set(),
     "samples": {"record"},
-    "records": {"config", "recipe", "record", "samples", "peaks"},
-    "probes": {"config", "recipe", "record", "records"},
+    "machine": {"record"},
     "peaks": {"config", "recipe", "record"},
+    "records": {"config", "recipe", "record", "machine", "samples", "peaks"},
+    "probes": {"config", "recipe", "record", "records"},
     "store": TYPES | {"peaks"},
     "catalog": TYPES,
     "data": TYPES,

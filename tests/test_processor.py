@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from bench.hardware.kernel_files import read_cpuinfo, read_number, read_text
-from bench.hardware.operating_system import OperatingSystem, detect_operating_system
-from bench.hardware.processor import Cache, FrequencyScaling, Processor, detect_processor, read_current_mhz
+from bench.hardware.operating_system import detect_operating_system
+from bench.hardware.processor import detect_processor, read_current_mhz
 from bench.hardware.tensorflow_log import OneDnn, onednn_state, unused_instructions
+from bench.machine import Cache, FrequencyScaling, OperatingSystem, Processor
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -59,6 +59,8 @@ def _placement(asked: Device, got: Runtime) -> Iterator[str]:
 def _arithmetic(cell: Cell, got: Runtime) -> Iterator[str]:
     if cell.precision == "float32" and got.tensor_float_32:
         yield "float32 products are rounded to TF32, TensorFlow's default on this GPU"
+    if got.xla == "auto":
+        yield "TensorFlow compiles what it chooses (auto-clustering is on)"
     for path, problem in got.not_preloaded.items():
         yield f"the installed CUDA library {path} could not be loaded: {problem}"
     for name, value in got.environment.items():

@@ -44,6 +44,7 @@ def run(
     data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
     out: Annotated[Text, typer.Option(help="The folder below which runs are written.")] = None,
     name: Annotated[Text, typer.Option(help="Names the run's folder.")] = None,
+    host_name: Annotated[bool, typer.Option("--host-name", help="Record this machine's network name.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder; takes --timeout alone.")] = None,
     config: Annotated[Path | None, typer.Option(help="A bench.toml with these names; flags win.")] = None,
     dry_run: Annotated[
@@ -77,6 +78,7 @@ def run(
         "data-dir": data_dir,
         "out": out,
         "name": name,
+        "host-name": host_name or None,
     }
     given = {flag: value for flag, value in flags.items() if value is not None and value != []}
     if resume is not None:
@@ -104,8 +106,8 @@ def run(
 
 def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     """Run what has no result yet, print the tables, write the report; a time-out replaces the run's own."""
-    from bench.cli.console import console
     from bench.analysis.machines import fingerprint
+    from bench.cli.console import console
     from bench.cli.report import render
     from bench.launch.peaks import record_peaks
     from bench.launch.schedule import StoppedError, pending, run_trials

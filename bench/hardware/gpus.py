@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pynvml
 
-from bench.records import Gpu
+from bench.machine import Gpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +58,7 @@ def detect_gpus() -> GpuSurvey:
         try:
             driver = _try(pynvml.nvmlSystemGetDriverVersion)
             boards = pynvml.nvmlDeviceGetCount()
-            gpus = tuple(_list_gpus(boards, driver))
+            gpus = tuple(_list_gpus(boards, driver=driver, cuda=_newest_cuda()))
         finally:
             _try(pynvml.nvmlShutdown)
     except pynvml.NVMLError as error:
@@ -107,7 +107,7 @@ def describe(gpus: Sequence[Gpu]) -> str:
     return ", ".join(f"gpu:{gpu.index} ({gpu.name})" for gpu in gpus)
 
 
-def _list_gpus(boards: int, driver: str | None) -> Iterator[Gpu]:
+def _list_gpus(boards: int, *, driver: str | None, cuda: str | None) -> Iterator[Gpu]:
     """What CUDA can run on, numbered in PCI bus order, which is NVML's own; lost GPUs keep their number."""
     index = 0
     for number in range(boards):
@@ -115,7 +115,7 @@ def _list_gpus(boards: int, driver: str | None) -> Iterator[Gpu]:
         for handle in [None] if board is None else _mig_instances(board):
             uuid = None if handle is None else _try(pynvml.nvmlDeviceGetUUID, handle)
             if uuid is not None:
-                yield _read_gpu(handle, index=index, uuid=uuid, driver=driver)
+                yield _read_gpu(handle, index=index, uuid=uuid, driver=driver, cuda=cuda)
             index += 1
 
 
@@ -129,7 +129,14 @@ def _mig_instances(board: object) -> list[object]:
     return [instance for instance in instances if instance is not None]
 
 
-def _read_gpu(handle: object, *, index: int, uuid: str, driver: str | None) -> Gpu:
+def _newest_cuda() -> str | None:
+    """What the driver serves, such as 12.8, which NVML writes as 12080."""
+    version = _try(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+    return None if version is None else f"{version // 1000}.{version % 1000 // 10}"
+
+
+def _read_gpu(handle: object, *, index: int, uuid: str, driver: str | None, cuda: str | None) -> Gpu:
+    limit_milliwatts = _try(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
     memory = _try(pynvml.nvmlDeviceGetMemoryInfo, handle)
     capability = _try(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     return Gpu(
@@ -139,6 +146,8 @@ def _read_gpu(handle: object, *, index: int, uuid: str, driver: str | None) -> G
         memory_bytes=None if memory is None else int(memory.total),
         driver=driver,
         compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
+        cuda=cuda,
+        power_limit_watts=None if limit_milliwatts is None else limit_milliwatts / 1e3,
     )
 
 

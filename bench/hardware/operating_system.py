@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.hardware.kernel_files import read_cpuinfo, read_text
-from bench.records import Record
+from bench.machine import OperatingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,26 +40,6 @@ _CONTAINER_FILES = (("run/.containerenv", "podman"), (".singularity.d", "apptain
 
 # A word of the first process's control group -> who made the group.
 _CONTAINER_GROUPS = (("kubepods", "kubernetes"), ("libpod", "podman"), ("docker", "docker"), ("lxc", "lxc"))
-
-
-class OperatingSystem(Record, frozen=True):
-    """The kernel and its settings; what it does not tell is None.
-
-    Attributes:
-        kernel: Release, such as `6.1.0-18-amd64`.
-        wsl: Whether this is Linux under Windows (WSL 1 or 2).
-        virtualization: The hypervisor and who runs it, such as `KVM (Amazon EC2)`; None on bare metal.
-        container: What made the container, such as `docker` or `kubernetes`; None outside of any.
-        swap_bytes: Swap space, used or not.
-        transparent_hugepages: `always`, `madvise` or `never`.
-    """
-
-    kernel: str | None = None
-    wsl: bool = False
-    virtualization: str | None = None
-    container: str | None = None
-    swap_bytes: int | None = None
-    transparent_hugepages: str | None = None
 
 
 def detect_operating_system(root: Path = Path("/"), *, environ: Mapping[str, str] | None = None) -> OperatingSystem:

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 
 from bench.hardware.kernel_files import read_cpuinfo, read_number, read_text
-from bench.records import Record
+from bench.machine import Cache, FrequencyScaling, Processor
 
 # The instructions that TensorFlow's builds and oneDNN's kernels choose between, in the kernel's spelling. The kernel
 # lists no amx_fp16 nor avx_vnni_int8, although TensorFlow names them when it starts.
@@ -39,66 +39,6 @@ _ARM_CORES = {
     "0xd84": "Neoverse-V3",
     "0xd8e": "Neoverse-N3",
 }
-
-
-class Cache(Record, frozen=True):
-    """One cache of the first CPU.
-
-    Attributes:
-        level: 1 is nearest to the core.
-        kind: `data`, `instruction` or `unified`.
-        size_bytes: Of this one cache; None where the firmware does not tell.
-        shared_by_cpus: Logical CPUs that use it, the first one counted.
-    """
-
-    level: int
-    kind: str
-    size_bytes: int | None = None
-    shared_by_cpus: int | None = None
-
-
-class FrequencyScaling(Record, frozen=True):
-    """How the kernel chooses the clock frequency (its `cpufreq` tables); a virtual machine mostly has none.
-
-    Attributes:
-        driver: Such as `intel_pstate`, whose governor `powersave` does reach the highest frequency under load.
-        governor: Such as `performance`; all that are in use, sorted, with commas between them if CPUs differ.
-        min_mhz: The lowest frequency that the hardware of any CPU offers.
-        max_mhz: The highest one, boost included as far as the driver tells.
-        boost: Whether frequencies above the nominal one (turbo) are allowed.
-    """
-
-    driver: str | None = None
-    governor: str | None = None
-    min_mhz: float | None = None
-    max_mhz: float | None = None
-    boost: bool | None = None
-
-
-class Processor(Record, frozen=True):
-    """The processor; what the kernel does not tell is None or empty.
-
-    Attributes:
-        model: Such as `AMD EPYC 9R14` or `Neoverse-V1`.
-        architecture: Such as `x86_64`.
-        vendor: Such as `GenuineIntel`.
-        flags: Those of `INSTRUCTIONS` that the first CPU has, in that order.
-        sockets: Processor packages with a CPU that is online.
-        numa_nodes: Memory nodes.
-        smt_active: Whether cores run several threads, be they usable by this process or not.
-        caches: Of the first CPU, nearest first.
-        scaling: How the clock frequency is chosen.
-    """
-
-    model: str
-    architecture: str
-    vendor: str | None = None
-    flags: tuple[str, ...] = ()
-    sockets: int | None = None
-    numa_nodes: int | None = None
-    smt_active: bool | None = None
-    caches: tuple[Cache, ...] = ()
-    scaling: FrequencyScaling = FrequencyScaling()
 
 
 def detect_processor(root: Path = Path("/")) -> Processor:

@@ -81,7 +81,7 @@ def prepare(config: RunConfig) -> Prepared:
     )
     return Prepared(
         config=config,
-        host=detect_host(topology, survey.gpus),
+        host=detect_host(topology, survey.gpus, with_name=config.host_name),
         dataset=data.spec,
         plan=expand(config, models=models, choices=choices, dataset=data.spec),
         warnings=(

@@ -9,6 +9,7 @@ from bench.analysis.cells import cells
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
 from bench.report.format import duration, percent, plain, rate, share, size, times
+from bench.report.machine import circumstances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,7 +169,8 @@ def _about(report: Report) -> tuple[str, ...]:
         f"{spec.num_classes:,} classes"
         for spec in data
     ]
-    return tuple(map(plain, [machine, *gpus, *images, _asked(report.run.trials)]))
+    special = [line for line in [circumstances(host)] if line]
+    return tuple(map(plain, [machine, *special, *gpus, *images, _asked(report.run.trials)]))
 
 
 def _asked(trials: Sequence[Trial]) -> str:

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import keras
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROBE_S = 0.4
 # What a shell may hold that changes results or speed and is left as the user set it; it is recorded.
 TELLING_VARIABLES = (
+    "DNNL_MAX_CPU_ISA",
     "LD_PRELOAD",
     "NVIDIA_TF32_OVERRIDE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
@@ -103,6 +104,8 @@ def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
         environment={name: os.environ[name] for name in TELLING_VARIABLES if name in os.environ},
         preloaded=preload.loaded(),
         not_preloaded=preload.failed(),
+        onednn=_uses_onednn(),
+        xla=_compiled_by_xla(),
     )
 
 
@@ -135,6 +138,23 @@ def _rounds_to_tf32() -> bool:
     capable = any(detail.get("compute_capability", (0, 0)) >= (8, 0) for detail in details)
     allowed = os.environ.get("NVIDIA_TF32_OVERRIDE") != "0"
     return capable and allowed and tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def _uses_onednn() -> bool | None:
+    """Whether oneDNN's kernels are on: what the processor offers and `TF_ENABLE_ONEDNN_OPTS` come to."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port  # noqa: PLC0415 -- not public, so it may be gone
+
+        return bool(_pywrap_util_port.IsMklEnabled())  # oneDNN's former name
+    except (ImportError, AttributeError):
+        return None
+
+
+def _compiled_by_xla() -> Literal["absent", "asked", "auto"]:
+    """What XLA may compile; the flag for auto-clustering is kept from workers, but a model file can turn it on."""
+    if not tf.test.is_built_with_xla():
+        return "absent"
+    return "auto" if tf.config.optimizer.get_jit() else "asked"
 
 
 def _threads_used() -> int | None:

@@ -6,9 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from bench.hardware.operating_system import OperatingSystem
-from bench.hardware.processor import Processor
 from bench.hardware.tensorflow_log import OneDnn
+from bench.machine import OperatingSystem, Processor
 from bench.probes import ProbeAnswer
 from bench.records import Gpu, Record
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import platform
 import sys
 from importlib import metadata
-from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.hardware import cuda_libraries
+from bench.hardware.distributions import find_distributions, read_build_info
 from bench.hardware.doctor.checkup import Installation, Pin, Platform, Wheel
 
 if TYPE_CHECKING:
@@ -51,10 +50,10 @@ def inspect_installation(search: Sequence[str] | None = None) -> Installation:
         search: Folders that hold packages. Defaults to `sys.path`.
     """
     folders = list(sys.path if search is None else search)
-    found = {_name(one): one for one in _distributions(folders)}
+    found = find_distributions(folders)
     tensorflows = {name: found[name].version for name in (*TENSORFLOWS, _METAL) if name in found}
     ours = next((found[name] for name in TENSORFLOWS if name in found), None)
-    build = _build_info(folders)
+    build = read_build_info(folders)
     native, compiled = _capabilities(build.get("cuda_compute_capabilities", ()))
     wheels = tuple(_wheels(ours, found))
     libraries = cuda_libraries.installed(folders)
@@ -71,36 +70,6 @@ def inspect_installation(search: Sequence[str] | None = None) -> Installation:
         libraries=tuple(map(str, libraries)),
         cuda_tools=_has_cuda_tools(folders),
     )
-
-
-def _distributions(folders: list[str]) -> Iterator[metadata.Distribution]:
-    """The first of each name is the one that Python imports."""
-    seen: set[str] = set()
-    for one in metadata.distributions(path=folders):
-        if (name := _name(one)) and name not in seen:
-            seen.add(name)
-            yield one
-
-
-def _name(distribution: metadata.Distribution) -> str:
-    """The name as the package index normalises it; empty for a folder that holds no metadata."""
-    name = distribution.metadata["Name"] if distribution.metadata else None
-    return name.lower().replace("_", "-").replace(".", "-") if name else ""
-
-
-def _build_info(folders: list[str]) -> dict[str, Any]:
-    """What TensorFlow's build wrote down: a module with one dictionary, read as text, since importing runs it all."""
-    spec = PathFinder.find_spec("tensorflow", folders)
-    if spec is None or spec.origin is None:
-        return {}
-    try:
-        tree = ast.parse((Path(spec.origin).parent / "python/platform/build_info.py").read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                return dict(ast.literal_eval(node.value.args[0]))
-    except (OSError, SyntaxError, ValueError, TypeError, IndexError):
-        pass
-    return {}
 
 
 def _capabilities(targets: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
