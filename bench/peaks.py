@@ -17,6 +17,7 @@ class Peak(Record, frozen=True):
         flops_by: What attained it, such as `3×3 convolution, 256 channels, 16×16, batch 64, forward`.
         bandwidth_bytes_per_s: Memory traffic of a triad, a ← a - s·b, over arrays larger than the caches.
         dispatch_s: Median time of a training step of `fit` in which there is next to nothing to compute.
+        operation_s: What each operation of a graph costs in which there is next to nothing to compute.
         precision: The Keras dtype policy.
         jit: Whether XLA compiled what was timed.
         threads: Of TensorFlow's intra-op pool.
@@ -32,6 +33,7 @@ class Peak(Record, frozen=True):
     flops_by: str
     bandwidth_bytes_per_s: Positive
     dispatch_s: Positive
+    operation_s: float
     precision: Precision
     jit: Jit
     threads: int

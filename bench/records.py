@@ -242,12 +242,14 @@ class Flops(Record, frozen=True, tag="flops", tag_field="event"):
     Attributes:
         forward: FLOPs of the forward pass for one image, 2 a multiply-add; None if they could not be counted.
         training: FLOPs of a training step, for one of its images.
+        operations: Operations of a training step that compute something.
         problem: Why a count is None.
         traffic_bytes: Memory traffic of a training step that its layers' outputs cause, for one image; an estimate.
     """
 
     forward: int | None = None
     training: int | None = None
+    operations: int | None = None
     problem: str | None = None
     traffic_bytes: int | None = None
 

@@ -22,6 +22,7 @@ PEAK = Peak(
     convolution_flops_per_s=4e11,
     bandwidth_bytes_per_s=2e10,
     dispatch_s=5e-4,
+    operation_s=4e-6,
     precision="float32",
     jit="off",
     threads=1,
@@ -210,6 +211,7 @@ def test_the_real_measurement(tmp_path, precision, jit):
     assert peak.flops_by.startswith(("matrix product", "3×3 convolution"))
     assert peak.bandwidth_bytes_per_s > 1e8
     assert 0 < peak.dispatch_s < 1
+    assert 0 <= peak.operation_s < peak.dispatch_s
     assert 0 < peak.cpu_share < 1.1
 
 

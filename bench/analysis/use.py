@@ -6,7 +6,7 @@ al., Roofline, CACM 2009), and what any step costs before it computes. What expl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -18,8 +18,10 @@ Verdict = Literal["compute-bound", "memory-bound", "input-bound", "launch-bound"
 # Shares of a training's time from which on something is taken to limit it.
 WAIT_SHARE = 0.2
 LAUNCH_SHARE = 0.4
-# A layer rarely gets more than half of what the best one does; below this, neither floor explains the time.
+# Most layers get less than half of what the best one does. Below this, neither floor explains the time: then threads or
+# multiprocessors are not kept busy by operations that are this short, or kernels are slow for what they do.
 FLOOR_SHARE = 0.2
+SHORT_OPERATION_S = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Use:
         flops_per_s: FLOPs of training over the time that it took.
         attained_fraction: That over the device's peak, 0 to 1.
         bandwidth_fraction: Estimated memory traffic over time and over the device's bandwidth.
-        launch_fraction: Share of a step's time that a step costs in which there is nothing to compute.
+        launch_fraction: Share of a step's time that it would take if there were nothing to compute.
+        operation_s: Mean time of an operation of a step.
         wait_fraction: Share of the training in which it waited for batches.
         verdict: What limits the training.
     """
@@ -39,6 +42,7 @@ class Use:
     attained_fraction: float | None = None
     bandwidth_fraction: float | None = None
     launch_fraction: float | None = None
+    operation_s: float | None = None
     wait_fraction: float | None = None
     verdict: Verdict | None = None
 
@@ -58,21 +62,24 @@ def hardware_use(
     if not images_per_s:
         return Use(wait_fraction=data_wait_share)
     devices = max(1, len(cell.device.gpu_uuids))
-    training = flops.training if flops else None
-    traffic = flops.traffic_bytes if flops else None
-    flops_per_s = None if training is None else training * images_per_s
+    steps_per_s = images_per_s / cell.batch_size
+    flops_per_s, traffic_per_s, operation_s, launch_fraction = None, None, None, None
+    if flops is not None:
+        flops_per_s = _times(flops.training, images_per_s)
+        traffic_per_s = _times(flops.traffic_bytes, images_per_s)
+        operation_s = 1 / (steps_per_s * flops.operations) if flops.operations else None
+    if peak is not None:
+        operations = (flops.operations or 0) if flops is not None else 0
+        launch_fraction = steps_per_s * (peak.dispatch_s / cell.steps_per_execution + operations * peak.operation_s)
     use = Use(
         flops_per_s=flops_per_s,
         attained_fraction=_over(flops_per_s, peak.flops_per_s * devices if peak else None),
-        bandwidth_fraction=_over(
-            None if traffic is None else traffic * images_per_s, peak.bandwidth_bytes_per_s * devices if peak else None
-        ),
-        launch_fraction=None
-        if peak is None
-        else peak.dispatch_s / cell.steps_per_execution * images_per_s / cell.batch_size,
+        bandwidth_fraction=_over(traffic_per_s, peak.bandwidth_bytes_per_s * devices if peak else None),
+        launch_fraction=launch_fraction,
+        operation_s=operation_s,
         wait_fraction=data_wait_share,
     )
-    return Use(**{**vars(use), "verdict": _verdict(use)})
+    return replace(use, verdict=_verdict(use))
 
 
 def _verdict(use: Use) -> Verdict | None:
@@ -84,9 +91,14 @@ def _verdict(use: Use) -> Verdict | None:
     if use.attained_fraction is None:
         return None
     bandwidth = use.bandwidth_fraction or 0.0
-    if max(use.attained_fraction, bandwidth) < FLOOR_SHARE:
+    is_short = use.operation_s is not None and use.operation_s < SHORT_OPERATION_S
+    if is_short and max(use.attained_fraction, bandwidth) < FLOOR_SHARE:
         return "too small for the device"
     return "compute-bound" if use.attained_fraction >= bandwidth else "memory-bound"
+
+
+def _times(each: int | None, per_s: float) -> float | None:
+    return None if each is None else each * per_s
 
 
 def _over(value: float | None, whole: float | None) -> float | None:

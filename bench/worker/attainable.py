@@ -33,6 +33,9 @@ _MATRIX_SIDES = (512, 1024, 2048, 4096, 8192)
 _CONVOLUTIONS = ((64, 32), (128, 32), (256, 16))  # channels and side of the images
 _BATCH_SIZES = (16, 64, 256)
 
+_SHORT_CHAIN, _LONG_CHAIN = 10, 210  # operations
+_CHAIN_RUNS = 10
+
 _TRIAD_BYTES = 2**29  # each of two arrays: what is read again has left every cache but the very largest
 _TRIAD_MEMORY_SHARE = 1 / 8  # of the memory that is free
 
@@ -176,6 +179,26 @@ def dispatch_s(*, jit: bool, budget_s: float) -> float:
     batches = tf.data.Dataset.from_tensors((number, number)).repeat()
     model.fit(batches.with_options(options), steps_per_epoch=1_000_000, callbacks=stamps, shuffle=False, verbose=0)
     return statistics.median(stamps.steps_s)
+
+
+def operation_s(*, jit: bool) -> float:
+    """Return what an operation costs that computes one value: a long chain of them against a short one."""
+    number = tf.ones((1,))
+
+    def chain(length: int) -> Callable[[], object]:
+        @tf.function(jit_compile=jit)
+        def run(x: tf.Tensor) -> tf.Tensor:
+            for _ in range(length):
+                x = tf.sin(x)
+            return x
+
+        return partial(run, number)
+
+    short, long = chain(_SHORT_CHAIN), chain(_LONG_CHAIN)
+    short()
+    long()
+    best_s = [min(_time(run).seconds for _ in range(_CHAIN_RUNS)) for run in (short, long)]
+    return max(0.0, best_s[1] - best_s[0]) / (_LONG_CHAIN - _SHORT_CHAIN)
 
 
 def threads() -> int:

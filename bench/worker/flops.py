@@ -51,6 +51,12 @@ _COUNTED_BY_NOBODY = frozenset(
 )
 
 
+# What names, moves or looks up, and takes next to no time.
+_NO_WORK = frozenset(
+    {"Const", "Identity", "IdentityN", "NoOp", "Placeholder", "ReadVariableOp", "Shape", "VarHandleOp"}
+)
+
+
 class _UncountableError(Exception):
     """The graph holds products whose FLOPs cannot be told."""
 
@@ -63,11 +69,13 @@ class Flops:
         forward_per_image: Of the forward pass; None if they could not be counted.
         training_per_image: Of a training step: forward, gradients, loss, metrics, and the image's share of the
             optimizer's work. None if they could not be counted.
+        operations: Operations of a training step that compute something; None where they could not be traced.
         problem: Why a count is None, in words.
     """
 
     forward_per_image: int | None = None
     training_per_image: int | None = None
+    operations: int | None = None
     problem: str | None = None
 
 
@@ -99,7 +107,10 @@ def count_flops(model: keras.Model, *, input_shape: tuple[int, int, int], batch_
     for name, step, specs in (("forward", forward, (images,)), ("training", training_step, (images, labels))):
         try:
             with _unnoticed():
-                total = _count(step, *specs)
+                graph = _whole_graph(step, *specs)
+                if name == "training":
+                    counted["operations"] = sum(op.type not in _NO_WORK for op in graph.get_operations())
+                total = _count(graph)
             counted[f"{name}_per_image"] = round(total / (share * strategy.num_replicas_in_sync))
         except Exception as error:  # noqa: BLE001 -- a user's model may do anything; a count is never worth a trial
             problems.append(f"{name} FLOPs cannot be counted: {_reason(error)}")
@@ -115,7 +126,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {said}"
 
 
-def _count(step: Callable[..., object], *specs: tf.TensorSpec) -> int:
+def _whole_graph(step: Callable[..., object], *specs: tf.TensorSpec) -> tf.Graph:
     graph = _trace(step, *specs)
     if _hidden(graph):
         # Functions within the function, which the profiler does not look into, become part of it.
@@ -125,6 +136,10 @@ def _count(step: Callable[..., object], *specs: tf.TensorSpec) -> int:
             graph = _trace(step, *specs)
         finally:
             tf.config.run_functions_eagerly(before)
+    return graph
+
+
+def _count(graph: tf.Graph) -> int:
     if hidden := _hidden(graph):
         raise _UncountableError(f"{', '.join(hidden)} inside a loop, a branch or a function of its own")
     uncounted = {op.type for op in graph.get_operations() if not _can_be_counted(op)}

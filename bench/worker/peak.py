@@ -54,6 +54,7 @@ def measure(request: PeakRequest) -> Peak:
         convolution_flops_per_s=rates.get("convolution"),
         bandwidth_bytes_per_s=bandwidth_bytes_per_s,
         dispatch_s=dispatch_s,
+        operation_s=attainable.operation_s(jit=jit),
         precision=request.precision,
         jit=request.jit,
         threads=threads,

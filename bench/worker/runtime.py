@@ -126,6 +126,8 @@ def peak_memory(devices: Sequence[str]) -> Memory:
 def _peak_gpu_bytes(device: str) -> int | None:
     """Return the allocator's peak; None for a CPU, and where the allocator keeps no count."""
     kind, number = device.rsplit(":", 2)[-2:]
+    if kind != "GPU":  # a CPU's allocator may keep a count too, once something has been profiled
+        return None
     try:
         return tf.config.experimental.get_memory_info(f"{kind}:{number}")["peak"]
     except (ValueError, tf.errors.OpError):

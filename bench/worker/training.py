@@ -103,6 +103,7 @@ def _count_flops(model: keras.Model, cell: Cell) -> Flops:
     return Flops(
         forward=counted.forward_per_image,
         training=counted.training_per_image,
+        operations=counted.operations,
         problem=counted.problem,
         traffic_bytes=traffic_bytes(model),
     )
