@@ -289,7 +289,7 @@ class Sample(Record, frozen=True):
         voluntary_switches: Context switches of the worker since it began: it waited.
         involuntary_switches: Likewise: it was pushed off its core.
         cgroup_memory_bytes: Memory charged to the control group.
-        package_energy_joules: What all processor packages used since the sampler began, whoever used it.
+        package_energy_joules: What all processor packages used since the first sample, whoever used it.
         gpus: The trial's GPUs.
     """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.meter.control_group import CgroupMemory
+from bench.meter.energy import PackageEnergy
 from bench.meter.gpus import GpuMeter
 from bench.meter.pace import Grid
 from bench.meter.portable import PsutilProcess
@@ -43,6 +44,7 @@ class Sampler:
         self._ledger = Ledger()
         self._tree = ProcessTree(pid, ProcfsProcess if psutil.LINUX else PsutilProcess)
         self._cgroup = CgroupMemory()
+        self._packages = PackageEnergy()
         self._gpus = GpuMeter(gpu_uuids)
         self._cpu_s = time.thread_time() - began_s
 
@@ -86,6 +88,7 @@ class Sampler:
             self._end_s = self._clock()
             self._tree.close()
             self._cgroup.close()
+            self._packages.close()
             self._gpus.close()
 
     def _sample(self, now_s: float) -> Sample:
@@ -101,5 +104,6 @@ class Sampler:
             voluntary_switches=take("voluntary_switches", tree.voluntary_switches),
             involuntary_switches=take("involuntary_switches", tree.involuntary_switches),
             cgroup_memory_bytes=take("cgroup_memory_bytes", self._cgroup.read_bytes),
+            package_energy_joules=take("package_energy_joules", self._packages.read_joules),
             gpus=self._gpus.read(now_s, self._ledger),
         )
