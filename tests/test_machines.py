@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from bench.analysis.frame import frames
 from bench.analysis.machines import MachineComparison, compare_hosts, fingerprint
 from bench.machine import Cache, FrequencyScaling, Gpu, Host, OperatingSystem, Processor, Revision
+from bench.report.markdown import markdown
 from bench.report.summary import summarize
 from bench.store import read_run
 from records_for_tests import HOST, ok_trial, run_data, trial
@@ -234,3 +235,12 @@ def test_what_the_times_depend_on_stands_below_the_machine(changes: dict[str, An
     about = summarize(frames(run_data(ok_trial(trial()), host=changed(KNOWN, **changes)))).about
     plain = summarize(frames(run_data(ok_trial(trial()), host=HOST))).about
     assert about == (plain[0], *([line] if line else []), *plain[1:])
+
+
+def test_the_projects_commit_stands_where_the_report_says_how_to_make_it_again() -> None:
+    """The commit is told whole, with a word on changes that it lacks; a run outside of any project has no such line."""
+    data = ok_trial(trial())
+    dirty = replace(KNOWN, revision=Revision(commit="a" * 40, dirty=True))
+    assert f"- project: commit {'a' * 40}\n" in markdown(frames(run_data(data, host=KNOWN)))
+    assert f"- project: commit {'a' * 40}, with changes" in markdown(frames(run_data(data, host=dirty)))
+    assert "project:" not in markdown(frames(run_data(data, host=HOST)))
