@@ -50,7 +50,7 @@ class Sample(Record, frozen=True):
         cpu_pressure_s: Time in which at least one thread of the control group (of the system, where the group is not
             watched) waited for a CPU; the trial's own threads, when they outnumber the cores, wait for each other.
         frequency_mhz: Mean clock of the trial's CPUs, of the first eight; read less often.
-        package_energy_joules: What all processor packages used since the sampler began, whoever used it.
+        package_energy_joules: What all processor packages used since the first sample, whoever used it.
         gpus: The trial's GPUs.
     """
 

@@ -20,6 +20,8 @@ MEDIANS = (
     "cpu_percent",
     "gpu_utilization_percent",
     "energy_joules",
+    "joules_per_epoch",
+    "joules_per_image",
 )
 PEAKS = ("peak_rss_bytes", "peak_pss_bytes", "peak_gpu_bytes", "gpu_memory_used_bytes")
 

@@ -85,6 +85,24 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "peak_gpu_bytes": Column("Int64", "peak of TensorFlow's GPU allocator, bytes"),
         "gpu_memory_used_bytes": Column("Int64", "memory used on the trial's GPUs by anyone, highest sample, bytes"),
         "energy_joules": Column("Float64", "energy of all the trial's GPUs, from first to last sample, joules"),
+        "package_energy_joules": Column(
+            "Float64", "energy of all processor packages, whoever used them, from first to last sample, joules"
+        ),
+    }
+    | {
+        f"{part}_energy_{phase}_joules": Column("Float64", f"energy of {whose} while {doing}, joules")
+        for part, whose in (("gpu", "all the trial's GPUs"), ("package", "all processor packages, whoever used them,"))
+        for phase, doing in (("train", "training"), ("validate", "validating"), ("test", "testing"))
+    }
+    | {
+        "joules_per_epoch": Column(
+            "Float64", "training and validation of an epoch, on the GPUs, or on a CPU all packages; mean, joules"
+        ),
+        "joules_per_image": Column("Float64", "energy of training over training images, likewise, joules an image"),
+        "short_energy_phases": Column(
+            "object",
+            "phases whose GPU energy is not to be trusted: NVML's counter takes 5 s, the median one is shorter",
+        ),
         "sampler_percent": Column("Float64", "CPU time that sampling took, 100 is one core, percent"),
         "parent_percent": Column(
             "Float64", "CPU time of the whole parent: sampling, writing, showing; 100 is one core, percent"
@@ -124,6 +142,8 @@ EPOCHS: Mapping[str, Column] = MappingProxyType(
         "data_wait_s": Column("Float64", "waiting for batches while training, from its first 20 batches, seconds"),
         "images": Column("Int64", "images trained on"),
         "images_per_s": Column("Float64", "images over train_s, images a second"),
+        "gpu_energy_joules": Column("Float64", "energy of the trial's GPUs, training and validation, joules"),
+        "package_energy_joules": Column("Float64", "energy of all processor packages, likewise, joules"),
         "loss": Column("Float64", "mean training loss, nats"),
         "accuracy": Column("Float64", "share of the training images that were labelled right, 0 to 1"),
         "val_loss": Column("Float64", "mean cross-entropy on the validation images, nats"),
@@ -151,6 +171,9 @@ SAMPLES: Mapping[str, Column] = MappingProxyType(
         "throttled_s": Column("Float64", "time for which it was stopped in these, seconds"),
         "cpu_pressure_s": Column("Float64", "time in which some thread waited for a CPU, seconds"),
         "frequency_mhz": Column("Float64", "mean clock of the trial's CPUs, megahertz"),
+        "package_energy_joules": Column(
+            "Float64", "energy of all processor packages since the first sample, whoever used it, joules"
+        ),
         "gpu_utilization_percent": Column("Float64", "time in which any kernel ran, mean of the GPUs, percent"),
         "gpu_memory_used_bytes": Column("Int64", "memory used, sum of the GPUs, bytes"),
         "gpu_power_watts": Column("Float64", "power, sum of the GPUs, watts"),
@@ -181,6 +204,8 @@ CELLS: Mapping[str, Column] = MappingProxyType(
         "cpu_percent": Column("Float64", "mean while training, median over seeds; 100 is one core, percent"),
         "gpu_utilization_percent": Column("Float64", "mean while training, median over seeds, percent"),
         "energy_joules": Column("Float64", "energy of the trial's GPUs, median over seeds, joules"),
+        "joules_per_epoch": Column("Float64", "training and validation of an epoch, median over seeds, joules"),
+        "joules_per_image": Column("Float64", "training, median over seeds, joules an image"),
         "peak_rss_bytes": Column("Int64", "highest of all trials, failed ones too, bytes"),
         "peak_pss_bytes": Column("Int64", "highest of all trials, failed ones too, bytes"),
         "peak_gpu_bytes": Column("Int64", "highest of all trials, failed ones too, bytes"),

@@ -110,7 +110,7 @@ def _hardware(host: Host) -> Facts:
         ", ".join(processor.flags) or None,
         _number(processor.sockets),
         _number(processor.numa_nodes),
-        None if processor.smt_active is None else _yes(processor.smt_active),
+        _yes(processor.smt_active),
         ", ".join(map(_cache, processor.caches)) or None,
         "none" if host.quota_cores is None else f"{host.quota_cores:g} cores",
     )
@@ -132,7 +132,7 @@ def _software(host: Host, other: Host) -> Facts:
         facts |= {
             "frequency driver": scaling.driver,
             "frequency governor": scaling.governor,
-            "boost": None if scaling.boost is None else _yes(scaling.boost),
+            "boost": _yes(scaling.boost),
         }
     if host.gpus:
         limits = {f"{gpu.power_limit_watts:g} W" for gpu in host.gpus if gpu.power_limit_watts is not None}
@@ -190,5 +190,5 @@ def _number(value: int | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str | None:
+    return None if value is None else "yes" if value else "no"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial, reduce
-from itertools import chain
 from operator import or_
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
+from bench.analysis.energy import gpu_energy, is_short, package_energy
 from bench.analysis.flags import flags
 from bench.analysis.noise import measure_noise, noise_flags
 from bench.analysis.rewind import surviving_events, surviving_samples
@@ -44,6 +44,9 @@ _GPU_COLUMNS: dict[str, tuple[str, Callable[[list[Any]], float]]] = {
 }
 
 
+_METERED: tuple[Phase, ...] = ("train", "validate", "test")
+
+
 class TrialRows:
     """The rows of one trial.
 
@@ -65,6 +68,8 @@ class TrialRows:
         self._steps = _of(Steps, self._events)
         self._epochs = _of(Epoch, self._events)
         self._flops = next(reversed(_of(Flops, self._events)), None)
+        self._gpu_energy = gpu_energy(self._segments)
+        self._package_energy = package_energy(self._segments)
 
     def trial(self) -> Row:
         """The trial's row; `columns.TRIALS` says what each column means."""
@@ -126,7 +131,7 @@ class TrialRows:
             "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
             "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
             "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),
-            "energy_joules": _energy_joules(self._segments),
+            **self._energy(),
             "sampler_percent": sampler_percent,
             "parent_percent": 100 * result.parent_cpu_s / result.sampled_s if result and result.sampled_s else None,
             "attempts": result.attempts if result else len(self._attempts),
@@ -176,6 +181,8 @@ class TrialRows:
                 "images_per_s": epoch.images / train_s[epoch.epoch] if train_s.get(epoch.epoch) else None,
                 "loss": epoch.loss,
                 "accuracy": epoch.accuracy,
+                "gpu_energy_joules": self._gpu_energy.joules(self._fit_phases(epoch.epoch)),
+                "package_energy_joules": self._package_energy.joules(self._fit_phases(epoch.epoch)),
                 "val_loss": epoch.val_loss,
                 "val_accuracy": epoch.val_accuracy,
             }
@@ -189,8 +196,9 @@ class TrialRows:
     def _sampled(self, metric: str) -> list[Any]:
         return [sample[metric] for sample in self._samples]
 
-    def _fit_phases(self) -> list[PhaseDone]:
-        finished = {epoch.epoch for epoch in self._epochs}
+    def _fit_phases(self, *epochs: int) -> list[PhaseDone]:
+        """Training and validation of these epochs, or of all that were finished."""
+        finished = epochs or {epoch.epoch for epoch in self._epochs}
         return [p for p in self._phases if p.phase in {"train", "validate"} and p.epoch in finished]
 
     def _left_over_s(self) -> dict[int, float]:
@@ -218,6 +226,28 @@ class TrialRows:
             flops=self._flops,
             peak=self._peak,
         )
+
+    def _phases_of(self, phase: Phase) -> list[PhaseDone]:
+        return [done for done in self._phases if done.phase == phase]
+
+    def _energy(self) -> Row:
+        gpus, packages = self._gpu_energy, self._package_energy
+        own = gpus if self._data.trial.cell.device.kind == "gpu" else packages
+        phases: dict[Phase, list[PhaseDone]] = {phase: self._phases_of(phase) for phase in _METERED}
+        by_gpus = {phase: gpus.joules(done) for phase, done in phases.items()}
+        training, fit = own.joules(phases["train"]), own.joules(self._fit_phases())
+        images = self._images_trained()
+        return {
+            "energy_joules": gpus.total_joules(),
+            "package_energy_joules": packages.total_joules(),
+            **{f"gpu_energy_{phase}_joules": joules for phase, joules in by_gpus.items()},
+            **{f"package_energy_{phase}_joules": packages.joules(done) for phase, done in phases.items()},
+            "joules_per_epoch": None if fit is None else fit / len(self._epochs),
+            "joules_per_image": None if training is None or not images else training / images,
+            "short_energy_phases": tuple(
+                phase for phase, done in phases.items() if by_gpus[phase] is not None and is_short(done)
+            ),
+        }
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""
@@ -258,19 +288,6 @@ def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:
     times_s = [np.diff(block.ends_s, prepend=block.start_s) for block in steps]
     counts = np.concatenate([block.counts for block in steps])
     return np.repeat(np.concatenate(times_s) / counts, counts)
-
-
-def _energy_joules(segments: Iterable[Sequence[Sample]]) -> float | None:
-    """Counters run on between two processes, so each process's own differences are summed."""
-    used: list[float] = []
-    for segment in segments:
-        readings: defaultdict[str, list[float]] = defaultdict(list)
-        for gpu in chain.from_iterable(sample.gpus for sample in segment):
-            readings[gpu.uuid] += [] if gpu.energy_joules is None else [gpu.energy_joules]
-        if any(len(counter) < 2 for counter in readings.values()):
-            return None  # the sum of some of them would pass for the sum of all
-        used += [counter[-1] - counter[0] for counter in readings.values()]
-    return sum(used) if used else None
 
 
 def _sample_row(key: str, sample: Sample) -> Row:

@@ -9,6 +9,7 @@ import psutil
 
 from bench.meter.contention import ContentionMeter
 from bench.meter.control_group import CgroupMemory
+from bench.meter.energy import PackageEnergy
 from bench.meter.gpus import GpuMeter
 from bench.meter.pace import Grid
 from bench.meter.portable import PsutilProcess
@@ -55,6 +56,7 @@ class Sampler:
         self._tree = ProcessTree(pid, ProcfsProcess if psutil.LINUX else PsutilProcess)
         self._cgroup = CgroupMemory()
         self._contention = ContentionMeter(cpus)
+        self._packages = PackageEnergy()
         self._gpus = GpuMeter(gpu_uuids)
         self._cpu_s = time.thread_time() - began_s
 
@@ -99,6 +101,7 @@ class Sampler:
             self._tree.close()
             self._cgroup.close()
             self._contention.close()
+            self._packages.close()
             self._gpus.close()
 
     def _sample(self, now_s: float) -> Sample:
@@ -115,6 +118,7 @@ class Sampler:
             voluntary_switches=take("voluntary_switches", tree.voluntary_switches),
             involuntary_switches=take("involuntary_switches", tree.involuntary_switches),
             cgroup_memory_bytes=take("cgroup_memory_bytes", self._cgroup.read_bytes),
-            gpus=self._gpus.read(now_s, self._ledger, own_pids=tree.pids),
             **self._contention.read(now_s, self._ledger),
+            package_energy_joules=take("package_energy_joules", self._packages.read_joules),
+            gpus=self._gpus.read(now_s, self._ledger, own_pids=tree.pids),
         )

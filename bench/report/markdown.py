@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bench.analysis.frame import Report
+    from bench.machine import Revision
     from bench.records import Run
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -83,10 +84,15 @@ def _reproduce(run: Run) -> Iterator[str]:
     datasets = dict.fromkeys(trial.cell.dataset for trial in run.trials)
     yield _list(
         [
+            *([_project(run.host.revision)] if run.host.revision else []),
             *(f"model {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in models),
             *(f"data set {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in datasets),
         ]
     )
+
+
+def _project(revision: Revision) -> str:
+    return f"project: commit {revision.commit}{', with changes to tracked files' if revision.dirty else ''}"
 
 
 def _fence(code: str, language: str) -> str:
