@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from msgspec.structs import replace
 
 from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
 from bench.analysis.rows import Row, TrialRows
+from bench.records import Device
 from bench.store import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bench.records import Cell, Run, RunData
+
+ANYWHERE = Device(kind="cpu", threads=0)  # stands for any device
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,8 +54,16 @@ def load_report(folder: str | Path) -> Report:
 
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
-    numbers: dict[Cell, int] = {}
-    trials = [TrialRows(numbers.setdefault(trial.trial.cell, len(numbers) + 1), trial) for trial in data.trials]
+    cells: dict[Cell, int] = {}
+    workloads: dict[Cell, int] = {}
+    trials = [
+        TrialRows(
+            trial,
+            cell=cells.setdefault(trial.trial.cell, len(cells) + 1),
+            workload=workloads.setdefault(replace(trial.trial.cell, device=ANYWHERE), len(workloads) + 1),
+        )
+        for trial in data.trials
+    ]
     return Report(
         run=data.run,
         trials=typed(TRIALS, (rows.trial() for rows in trials)),

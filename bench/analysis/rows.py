@@ -41,12 +41,14 @@ class TrialRows:
     """The rows of one trial.
 
     Args:
-        cell: Number of the trial's cell in the run.
         data: All that the run folder holds of the trial.
+        cell: Number of the trial's cell in the run.
+        workload: Number of what the cell trains, wherever it does.
     """
 
-    def __init__(self, cell: int, data: TrialData) -> None:
+    def __init__(self, data: TrialData, *, cell: int, workload: int) -> None:
         self._cell = cell
+        self._workload = workload
         self._data = data
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
@@ -72,6 +74,9 @@ class TrialRows:
             "model": cell.model.name,
             "device": cell.device.label,
             "device_kind": cell.device.kind,
+            "threads": cell.device.threads,
+            "siblings": cell.device.siblings,
+            "workload": self._workload,
             "precision": cell.precision,
             "jit": cell.jit,
             "batch_size": cell.batch_size,
