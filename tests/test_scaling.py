@@ -170,6 +170,13 @@ def test_more_threads_may_be_slower() -> None:
     assert "interval  " not in text
 
 
+def test_an_efficiency_that_threads_cannot_give_is_doubted() -> None:
+    """Where two threads are more than twice as fast, what they are compared with was held up, and that is said."""
+    doubt = "small on cpu:2: an efficiency of 134 % is more than threads can give; the trials on cpu:1 were held up"
+    assert doubt in unfolded(section(*seeds(cores(1), 67.0), *seeds(cores(2), 25.0)))
+    assert "can give" not in section(*seeds(cores(1), 54.0), *seeds(cores(2), 25.0))
+
+
 def test_cores_that_may_be_siblings_are_named_as_a_possibility() -> None:
     """A low efficiency of two cores is said with its figure, unless the kernel names the siblings itself."""
     trials = [*seeds(cores(1), 60.0), *seeds(cores(2), 55.0)]

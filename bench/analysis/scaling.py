@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SAME_WITHIN = 0.03  # by as much may a machine drift before it counts as noisy
 LOW_EFFICIENCY = 0.6  # siblings share the arithmetic of one core: 0.5, and a little more where they wait for memory
+HIGH_EFFICIENCY = 1.1  # larger caches may lift it a little above 1; more means that the fewest threads were held up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,13 @@ def doubtful_pair(found: Iterable[Scaling]) -> Point | None:
     ]
     best = max(pairs, key=lambda point: point.efficiency, default=None)
     return best if best is not None and best.efficiency < LOW_EFFICIENCY else None
+
+
+def incredible_points(found: Iterable[Scaling]) -> tuple[tuple[Scaling, Point], ...]:
+    """Points whose efficiency is above 1.1, more than threads can give."""
+    return tuple(
+        (scaling, point) for scaling in found for point in scaling.points if point.efficiency > HIGH_EFFICIENCY
+    )
 
 
 def _scaling(trials: pd.DataFrame) -> Scaling:

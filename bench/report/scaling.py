@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.analysis.scaling import doubtful_pair, scalings
+from bench.analysis.scaling import doubtful_pair, incredible_points, scalings
 from bench.report.column import Column, column
 from bench.report.format import percent, plain, rate, ratio, span
 
@@ -70,6 +70,7 @@ def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row]
         measures.insert(3, interval)
     sentences = [
         *(_best(scaling, setting(by_cell[scaling.best.cell])) for scaling in found),
+        *(_incredible(scaling, point) for scaling, point in incredible_points(found)),
         *dict.fromkeys(_siblings(found, cores=report.run.host.usable_cores)),
         *([] if report.run.host.smt else _hidden_siblings(doubtful_pair(found))),
     ]
@@ -96,6 +97,11 @@ def _best(scaling: Scaling, setting: str) -> str:
     elif best is fewest:
         sentence += "; more threads are slower"
     return sentence
+
+
+def _incredible(scaling: Scaling, point: Point) -> str:
+    doubt = f"an efficiency of {percent(100 * point.efficiency)} is more than threads can give"
+    return f"{scaling.model} on {point.device}: {doubt}; the trials on {scaling.points[0].device} were held up"
 
 
 def _siblings(found: Sequence[Scaling], *, cores: int) -> Iterator[str]:
