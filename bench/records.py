@@ -36,9 +36,11 @@ class Device(Record, frozen=True):
     Attributes:
         kind: `cpu` or `gpu`.
         threads: Threads of TensorFlow's intra-op pool.
-        cpus: Logical CPUs that the process is pinned to, one a physical core; empty where pinning is impossible.
+        cpus: Logical CPUs that the process is pinned to, one a physical core unless `siblings`; empty where pinning is
+            impossible.
         gpu_uuids: GPUs that the process may see; more than one are trained on together.
         gpu_indices: The same GPUs by their index in NVML's order, for the label only.
+        siblings: Whether the threads share cores: `cpus` are all sibling threads of each core.
     """
 
     kind: Literal["cpu", "gpu"]
@@ -46,12 +48,13 @@ class Device(Record, frozen=True):
     cpus: tuple[int, ...] = ()
     gpu_uuids: tuple[str, ...] = ()
     gpu_indices: tuple[int, ...] = ()
+    siblings: bool = False
 
     @property
     def label(self) -> str:
-        """The device in the grammar of `--device`, such as `cpu:2` or `gpu:0+1`."""
+        """The device nearly as `--device` takes it, such as `cpu:2`, `gpu:0+1`, or `cpu:8smt` for siblings."""
         if self.kind == "cpu":
-            return f"cpu:{self.threads}"
+            return f"cpu:{self.threads}smt" if self.siblings else f"cpu:{self.threads}"
         return "gpu:" + "+".join(map(str, self.gpu_indices)) if self.gpu_indices else "gpu"
 
 

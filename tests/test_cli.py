@@ -95,7 +95,9 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Small against large" in done.stdout
     made = {path.name for path in folder.report.iterdir()}
-    assert made == {f"{n}.{e}" for n in ("trials", "epochs", "samples") for e in ("csv", "parquet")} | {"report.md"}
+    assert made == {f"{n}.{e}" for n in ("trials", "cells", "epochs", "samples") for e in ("csv", "parquet")} | {
+        "report.md"
+    }
     assert len(bench.load(folder.path).trials) == 2
 
 

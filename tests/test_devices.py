@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,8 @@ def labels(*requests: str, topology: Topology = SMT4, survey: GpuSurvey = TWO_GP
         (["all"], ["cpu:4", "gpu:0", "gpu:1"]),
         (["cpu:2,gpu:1", "cpu:1"], ["cpu:2", "gpu:1", "cpu:1"]),
         ([" cpu:2 , cpu "], ["cpu:2", "cpu:4"]),
+        (["cpu:scan"], ["cpu:1", "cpu:2", "cpu:4", "cpu:8smt"]),
+        (["cpu:smt,cpu:1"], ["cpu:8smt", "cpu:1"]),
         ([], []),
     ],
 )
@@ -59,6 +63,7 @@ def test_grammar(requests: list[str], expected: list[str]) -> None:
         (["gpu", "gpu:1"], ["gpu:0", "gpu:1"]),
         (["gpu:1+0", "gpu:0+1"], ["gpu:0+1"]),
         (["all,all"], ["cpu:4", "gpu:0", "gpu:1"]),
+        (["cpu:scan,cpu:smt", "cpu,cpu:2"], ["cpu:1", "cpu:2", "cpu:4", "cpu:8smt"]),
     ],
 )
 def test_duplicates_count_once(requests: list[str], expected: list[str]) -> None:
@@ -70,6 +75,7 @@ def test_duplicates_count_once(requests: list[str], expected: list[str]) -> None
     "word",
     [
         *("", "cpu,", "tpu", "CPU", "cpu 2", "cpu:", "cpu:0", "cpu:-1", "cpu:two", "cpu:1+2", "cpu:1.5"),
+        *("cpu:scan:2", "cpu:smt:1", "cpu:2smt", "cpu:scan+smt", "gpu:scan", "smt"),
         *("gpu:", "gpu:0+", "gpu:0+0", "gpu:²", "all:1", "cpu:" + "9" * 5000),
     ],
 )
@@ -81,7 +87,10 @@ def test_nonsense_is_a_usage_error(word: str) -> None:
     assert caught.value.exit_code == 2
 
 
-@given(st.text(alphabet="cpugal:+,0123456789 ", max_size=12))
+@given(
+    st.text(alphabet="cpugal:+,0123456789 ", max_size=12)
+    | st.lists(st.sampled_from(["cpu", "gpu", "all", ":", "scan", "smt", ",", "1"]), max_size=6).map("".join)
+)
 def test_any_word_is_answered(word: str) -> None:
     """Whatever is typed, there are devices or an error that is meant for the user."""
     try:
@@ -103,6 +112,51 @@ def test_no_pinning() -> None:
     """Where processes cannot be pinned, a CPU device names no logical CPUs."""
     (choice,) = resolve(["cpu"], topology=Topology(cores=((), ())), survey=NO_GPU, verify=works)
     assert choice.device == Device(kind="cpu", threads=2, cpus=())
+
+
+@given(
+    cores=st.integers(1, 130), siblings=st.integers(1, 2), quota_cores=st.none() | st.floats(0.1, 300, allow_nan=False)
+)
+def test_a_scan_doubles_up_to_all_cores(cores: int, siblings: int, quota_cores: float | None) -> None:
+    """A scan starts at one core, at most doubles, reaches all usable cores, and may end with their siblings."""
+    topology = Topology(
+        cores=tuple(tuple(range(core, siblings * cores, cores)) for core in range(cores)),
+        quota_cores=quota_cores,
+        smt=siblings > 1,
+    )
+    found = [choice.device for choice in resolve(["cpu:scan"], topology=topology, survey=NO_GPU, verify=works)]
+    alone = [device.threads for device in found if not device.siblings]
+    assert (alone[0], alone[-1]) == (1, topology.usable_cores)
+    assert all(fewer < more <= 2 * fewer for fewer, more in itertools.pairwise(alone))
+    assert [device.siblings for device in found[len(alone) :]] in ([], [True])
+    assert all(len(device.cpus) == device.threads <= max(1, quota_cores or 300) for device in found)
+
+
+def test_siblings_of_a_core_are_used_together() -> None:
+    """`cpu:smt` pins to all logical CPUs of each core, a thread each, and says so in its record and label."""
+    (choice,) = resolve(["cpu:smt"], topology=SMT4, survey=NO_GPU, verify=works)
+    assert choice.device == Device(kind="cpu", threads=8, cpus=(0, 4, 1, 5, 2, 6, 3, 7), siblings=True)
+    assert choice.device.label == "cpu:8smt"
+
+
+@pytest.mark.parametrize(
+    ("topology", "reason"),
+    [
+        (Topology(cores=((0,), (1,))), "no core that this process may use has a sibling thread"),
+        (Topology(cores=((), ()), smt=True), "processes cannot be pinned to sibling threads"),
+        (
+            Topology(cores=SMT4.cores, quota_cores=6.0, smt=True),
+            r"4 physical cores with siblings are 8 threads, and the control group grants 6 of CPU time",
+        ),
+    ],
+    ids=["none", "no pinning", "quota"],
+)
+def test_no_siblings_to_be_had(topology: Topology, reason: str) -> None:
+    """Where siblings cannot be used, `cpu:smt` says why and what to ask for, and a scan goes without them."""
+    with pytest.raises(DeviceError, match=rf"--device cpu:smt: {reason}.*; ask for cpu, one thread on each core"):
+        labels("cpu:smt", topology=topology)
+    usable = topology.usable_cores
+    assert labels("cpu:scan", topology=topology)[-1] == f"cpu:{usable}"
 
 
 def test_more_cores_than_there_are() -> None:

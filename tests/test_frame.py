@@ -207,6 +207,14 @@ def test_cells_are_numbered_by_content_and_not_by_name() -> None:
     assert frames(run_data(*map(ok_trial, asked))).trials["cell"].tolist() == [1, 1, 2]
 
 
+def test_cells_that_differ_in_their_device_alone_are_one_workload() -> None:
+    """Any other difference, the model file's content included, makes another workload."""
+    other = msgspec.structs.replace(trial().cell.model, sha256="b" * 64)
+    asked = [trial(), trial(device=GPU), trial(seed=1), trial(batch_size=7), trial(epochs=3), trial()]
+    asked[-1] = Trial(cell=msgspec.structs.replace(trial().cell, model=other), seed=0)
+    assert frames(run_data(*map(ok_trial, asked))).trials["workload"].tolist() == [1, 1, 1, 2, 3, 4]
+
+
 def test_a_resumed_trial_counts_lost_work_once() -> None:
     """Each epoch counts once, with the times of the process that finished it."""
     report = frames(run_data(resumed_trial()))

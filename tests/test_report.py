@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bench.analysis.cells import cells
 from bench.analysis.frame import Report, frames
 from bench.errors import StoreError
 from bench.records import Result, RunData, Sample, TrialData
@@ -65,12 +66,12 @@ cifar100: 1,000 training, 100 validation, 200 test images; 100 classes
 epochs 2; batch size 100; seeds 0, 1
 
                                    test
-model      device  status      accuracy        train          fit  notes
-────────────────────────────────────────────────────────────────────────
-mnist_cnn  cpu:2   2 ok    38.2 ± 0.3 %  11 min 25 s  11 min 27 s
-mbn        cpu:2   2 ok    61.2 ± 0.3 %       11.7 h       11.7 h
-tiny       gpu:1   ok             2.0 %        2.1 s        4.1 s      1
-resnet20   cpu:2   failed             –            –            –
+model      device  status      accuracy                train          fit  notes
+────────────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2   2 ok    38.2 ± 0.2 %  11 min 25 s ± 1.0 s  11 min 27 s
+mbn        cpu:2   2 ok    61.2 ± 0.2 %       11.7 h ± 1.0 s       11.7 h
+tiny       gpu:1   ok             2.0 %                2.1 s        4.1 s      1
+resnet20   cpu:2   failed             –                    –            –
 
                                                          peak
 model      device         wall       epoch  images/s   memory    CPU   GPU
@@ -90,8 +91,8 @@ resnet20   cpu:2         –
 
 train: training alone; fit: with validation; wall: everything, start-up
 included; CPU: 100 % is one core; GPU: time in which any kernel ran; GPU memory:
-TensorFlow's peak; over seeds: accuracy mean ± standard deviation, times median,
-memory highest
+TensorFlow's peak; over seeds: median ± median absolute deviation, memory
+highest
 
 Notes
   1  short: 2.1 s of training
@@ -101,26 +102,26 @@ Not ok
 
 Small against large
   on cpu:2: mbn takes 61 times the time of mnist_cnn (11.7 h against 11 min 25
-  s) for 23.0 points more (61.2 ± 0.3 % over 2 seeds against 38.2 ± 0.3 % over 2
+  s) for 23.0 points more (61.2 ± 0.2 % over 2 seeds against 38.2 ± 0.2 % over 2
   seeds)
 """
 
-AT_140 = """\
+AT_150 = """\
 example
 Example CPU, 2 of 4 cores usable, 16.0 GB memory
 cifar100: 1,000 training, 100 validation, 200 test images; 100 classes
 epochs 2; batch size 100; seeds 0, 1
 
-                                   test                                                                  peak                   GPU
-model      device  status      accuracy        train          fit         wall       epoch  images/s   memory    CPU   GPU   memory  notes
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-mnist_cnn  cpu:2   2 ok    38.2 ± 0.3 %  11 min 25 s  11 min 27 s  11 min 36 s  5 min 44 s      2.92  1.42 GB  198 %     –        –
-mbn        cpu:2   2 ok    61.2 ± 0.3 %       11.7 h       11.7 h       11.7 h       5.8 h      0.05  1.42 GB  198 %     –        –
-tiny       gpu:1   ok             2.0 %        2.1 s        4.1 s       13.1 s       2.0 s       952  1.42 GB  198 %  80 %  2.50 GB      1
-resnet20   cpu:2   failed             –            –            –            –           –         –        –      –     –        –
+                                   test                                                                          peak                   GPU
+model      device  status      accuracy                train          fit         wall       epoch  images/s   memory    CPU   GPU   memory  notes
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2   2 ok    38.2 ± 0.2 %  11 min 25 s ± 1.0 s  11 min 27 s  11 min 36 s  5 min 44 s      2.92  1.42 GB  198 %     –        –
+mbn        cpu:2   2 ok    61.2 ± 0.2 %       11.7 h ± 1.0 s       11.7 h       11.7 h       5.8 h      0.05  1.42 GB  198 %     –        –
+tiny       gpu:1   ok             2.0 %                2.1 s        4.1 s       13.1 s       2.0 s       952  1.42 GB  198 %  80 %  2.50 GB      1
+resnet20   cpu:2   failed             –                    –            –            –           –         –        –      –     –        –
 
-train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core; GPU: time in which any kernel ran;
-GPU memory: TensorFlow's peak; over seeds: accuracy mean ± standard deviation, times median, memory highest
+train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core; GPU: time in which any kernel ran; GPU
+memory: TensorFlow's peak; over seeds: median ± median absolute deviation, memory highest
 
 Notes
   1  short: 2.1 s of training
@@ -129,9 +130,9 @@ Not ok
   resnet20 on cpu:2, seed 0: failed: no file models/resnet20.py
 
 Small against large
-  on cpu:2: mbn takes 61 times the time of mnist_cnn (11.7 h against 11 min 25 s) for 23.0 points more (61.2 ± 0.3 % over 2 seeds against
-  38.2 ± 0.3 % over 2 seeds)
-"""  # noqa: E501 -- a terminal of 140 columns
+  on cpu:2: mbn takes 61 times the time of mnist_cnn (11.7 h against 11 min 25 s) for 23.0 points more (61.2 ± 0.2 % over 2 seeds against 38.2 ± 0.2 %
+  over 2 seeds)
+"""  # noqa: E501 -- a terminal of 150 columns
 
 
 def test_durations_are_in_the_unit_that_suits_them() -> None:
@@ -177,6 +178,53 @@ def test_numbers_are_shown_with_their_unit() -> None:
     assert [shown.percent(198.4), shown.percent(None)] == ["198 %", "–"]
     assert [shown.rate(17.72), shown.rate(1138.2), shown.rate(None)] == ["17.7", "1,138", "–"]
     assert [shown.times(63.9), shown.times(1.71)] == ["64", "1.7"]
+    assert [shown.ratio(1.816), shown.ratio(None)] == ["1.82", "–"]
+
+
+def test_a_spread_is_in_the_unit_of_its_time() -> None:
+    """A unit that time and spread share stands once, tenths of a second are not told in milliseconds."""
+    assert [
+        shown.duration_spread(seconds, spread_s)
+        for seconds, spread_s in (
+            (None, None),
+            (51.2, None),
+            (51.2, 0.4),
+            (51.2, 0.0),
+            (0.85, 0.012),
+            (685.0, 0.4),
+            (685.0, 72.0),
+            (42_000.0, 360.0),
+        )
+    ] == [
+        "–",
+        "51.2 s",
+        "51.2 ± 0.4 s",
+        "51.2 ± 0.0 s",
+        "850 ± 12.0 ms",
+        "11 min 25 s ± 0.4 s",
+        "11 min 25 s ± 1 min 12 s",
+        "11.7 h ± 6 min",
+    ]
+
+
+def test_an_interval_has_its_unit_once() -> None:
+    """Both ends are there; a unit that they share stands behind them."""
+    ends = (
+        ("49.9 s", "52.0 s"),
+        ("37.9 %", "38.6 %"),
+        ("1.79", "1.85"),
+        ("59.9 s", "1 min"),
+        ("1 min 8 s", "2 min 8 s"),
+        ("–", "–"),
+    )
+    assert [shown.span(low, high) for low, high in ends] == [
+        "49.9–52.0 s",
+        "37.9–38.6 %",
+        "1.79–1.85",
+        "59.9 s – 1 min",
+        "1 min 8 s – 2 min 8 s",
+        "–",
+    ]
 
 
 def test_text_for_the_terminal_holds_no_commands() -> None:
@@ -184,7 +232,7 @@ def test_text_for_the_terminal_holds_no_commands() -> None:
     assert shown.plain("a\x1b[31mb\nc\u202ed") == "a\N{REPLACEMENT CHARACTER}[31mb c\N{REPLACEMENT CHARACTER}d"
 
 
-@pytest.mark.parametrize(("width", "expected"), [(80, AT_80), (140, AT_140)])
+@pytest.mark.parametrize(("width", "expected"), [(80, AT_80), (150, AT_150)])
 def test_a_report_reads_like_this(width: int, expected: str) -> None:
     """The whole report at a fixed width, in a pipe and without colour."""
     assert printed(frames(example()), width=width) == expected.strip("\n")
@@ -196,7 +244,7 @@ def test_no_number_is_cut_at_any_width(width: int) -> None:
     text = printed(frames(example()), width=width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    for number in ("38.2 ± 0.3 %", "11 min 25 s", "11.7 h", "1.42 GB", "2.50 GB", "198 %", "2.1 s"):
+    for number in ("38.2 ± 0.2 %", "11 min 25 s ± 1.0 s", "11.7 h", "1.42 GB", "2.50 GB", "198 %", "2.1 s"):
         assert number in text
 
 
@@ -207,6 +255,17 @@ def test_a_run_without_gpus_has_no_gpu_columns() -> None:
     text = printed(frames(run_data(ok_trial(trial(device=GPU)), host=host)), width=140)
     assert "80 %" in text
     assert "Example GPU, 8.00 GB" in text
+
+
+def test_from_three_seeds_on_the_table_has_intervals() -> None:
+    """Two seeds show a spread, three an interval besides, and the legend says how far it can be trusted."""
+    asked = [ok_trial(trial(seed=s), train_s=25.0 + s, accuracy=0.38 + 0.01 * s) for s in range(3)]
+    for text in (printed(frames(run_data(*asked)), width=100), markdown(frames(run_data(*asked)))):
+        for said in ("39.0 ± 1.0 %", "38.0–40.0 %", "52.0 ± 2.0 s", "50.0–54.0 s", "95 % bootstrap", "of 3 seeds"):
+            assert said in text
+    two = printed(frames(run_data(*asked[:2])), width=100)
+    assert "51.0 ± 1.0 s" in two
+    assert "interval" not in two
 
 
 def test_an_empty_run_still_reads() -> None:
@@ -255,8 +314,8 @@ def test_csv_and_parquet_hold_the_same_frames(tmp_path: Path) -> None:
     report = frames(example())
     written = write_report(tmp_path, report)
     assert sorted(path.name for path in written) == sorted(path.name for path in (tmp_path / "report").iterdir())
-    for name in ("trials", "epochs", "samples"):
-        frame: pd.DataFrame = getattr(report, name)
+    for name in ("trials", "cells", "epochs", "samples"):
+        frame = cells(report.trials) if name == "cells" else getattr(report, name)
         lists = list(frame.columns[frame.dtypes.astype(str) == "object"])
         parquet = pd.read_parquet(tmp_path / "report" / f"{name}.parquet")
         for column in lists:
@@ -272,7 +331,7 @@ def test_a_report_is_written_again_over_the_old_one(tmp_path: Path) -> None:
     write_report(tmp_path, frames(run_data()))
     write_report(tmp_path, frames(run_data(ok_trial(trial()))))
     assert len(pd.read_csv(tmp_path / "report" / "trials.csv")) == 1
-    assert len(list((tmp_path / "report").iterdir())) == 7
+    assert len(list((tmp_path / "report").iterdir())) == 9
 
 
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.analysis.cells import cells
+from bench.analysis.cells import SPREADS, cells
 from bench.analysis.columns import CELLS
 from bench.analysis.frame import frames, rows_of
 from bench.analysis.tradeoff import TradeOff, tradeoffs
@@ -39,18 +39,28 @@ def test_cells_have_exactly_the_documented_columns() -> None:
 
 
 def test_seeds_are_taken_together() -> None:
-    """Accuracy is mean and standard deviation over seeds, times are medians."""
+    """Accuracy, times and rates are medians over seeds, with their spread and an interval that holds them."""
     (cell,) = rows_of(cells_of(*three_seeds("small", train_s=10.0, accuracy=0.5)))
     assert (cell["n_ok"], cell["n_trials"], cell["statuses"]) == (3, 3, "3 ok")
     assert cell["train_s"] == 20.0
     assert cell["test_accuracy"] == pytest.approx(0.5)
-    assert cell["test_accuracy_std"] == pytest.approx(0.01)
+    assert (cell["train_s_mad"], cell["train_s_low"], cell["train_s_high"]) == (2.0, 18.0, 22.0)
+    assert cell["test_accuracy_mad"] == pytest.approx(0.01)
+    for name in SPREADS:
+        assert cell[f"{name}_low"] <= cell[name] <= cell[f"{name}_high"]
+
+
+def test_two_seeds_have_a_spread_and_no_interval() -> None:
+    """Two trials say how far apart they lie, not where the median may be."""
+    (cell,) = rows_of(cells_of(*three_seeds("small", train_s=10.0, accuracy=0.5)[:2]))
+    assert (cell["train_s"], cell["train_s_mad"], cell["train_s_low"], cell["train_s_high"]) == (19.0, 1.0, None, None)
 
 
 def test_one_seed_has_no_spread() -> None:
-    """A single trial has a mean and no standard deviation, not one of 0."""
+    """A single trial has a median and no deviation from it, not one of 0."""
     (cell,) = rows_of(cells_of(ok_trial(trial())))
-    assert cell["test_accuracy_std"] is None
+    assert cell["test_accuracy"] == 0.381
+    assert cell["test_accuracy_mad"] is None
     assert cell["statuses"] == "ok"
 
 
@@ -88,7 +98,7 @@ def test_the_large_model_is_set_against_the_small_one() -> None:
     assert found.times == pytest.approx(64.0)
     assert found.points == pytest.approx(22.9)
     assert (found.large.train_s, found.large.n) == (1280.0, 3)
-    assert found.large.accuracy_std == pytest.approx(0.01)
+    assert found.large.accuracy_mad == pytest.approx(0.01)
 
 
 def test_the_smallest_is_set_against_each_larger_one() -> None:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.analysis.columns import CELLS
 from bench.analysis.frame import typed
+from bench.analysis.scaling import Point, scalings
+from bench.analysis.stats import mad, median_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MEDIANS = (
+    "test_accuracy",
     "train_s",
     "fit_s",
     "wall_s",
@@ -23,6 +26,7 @@ MEDIANS = (
     "joules_per_epoch",
     "joules_per_image",
 )
+SPREADS = ("test_accuracy", "train_s", "fit_s", "images_per_s")
 PEAKS = ("peak_rss_bytes", "peak_pss_bytes", "peak_gpu_bytes", "gpu_memory_used_bytes")
 
 
@@ -35,7 +39,9 @@ def cells(trials: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each cell, in the order of the trials. Accuracy, times and rates are of the trials that ended ok.
     """
-    return typed(CELLS, [_summary(group) for _, group in trials.groupby("cell", sort=False)])
+    points = {point.cell: point for scaling in scalings(trials) for point in scaling.points}
+    groups = trials.groupby("cell", sort=False)
+    return typed(CELLS, [_summary(group) | _scaling(points.get(group["cell"].iloc[0])) for _, group in groups])
 
 
 def _summary(trials: pd.DataFrame) -> dict[str, Any]:
@@ -46,11 +52,30 @@ def _summary(trials: pd.DataFrame) -> dict[str, Any]:
         "n_ok": len(ok),
         "statuses": _statuses(trials["status"]),
         "parameters": trials["parameters"].max(),
-        "test_accuracy": ok["test_accuracy"].mean(),
-        "test_accuracy_std": ok["test_accuracy"].std(ddof=1),
         "flags": tuple(dict.fromkeys(flag for flags in trials["flags"] for flag in flags)),
     }
+    for name in SPREADS:
+        summary |= _spread(name, ok[name].dropna().tolist())
     return summary | {name: ok[name].median() for name in MEDIANS} | {name: trials[name].max() for name in PEAKS}
+
+
+def _spread(name: str, values: list[float]) -> dict[str, float | None]:
+    interval = median_interval(values)
+    return {
+        f"{name}_mad": mad(values),
+        f"{name}_low": interval.low if interval else None,
+        f"{name}_high": interval.high if interval else None,
+    }
+
+
+def _scaling(point: Point | None) -> dict[str, float | None]:
+    interval = point.interval if point else None
+    return {
+        "speed_up": point.speed_up if point else None,
+        "speed_up_low": interval.low if interval else None,
+        "speed_up_high": interval.high if interval else None,
+        "efficiency": point.efficiency if point else None,
+    }
 
 
 def _statuses(statuses: pd.Series[str]) -> str:

@@ -31,12 +31,28 @@ _CELL = {
     "model": Column("string", "name of the model"),
     "device": Column("string", "device in the grammar of --device, such as cpu:2"),
     "device_kind": Column("string", "cpu or gpu"),
+    "threads": Column("Int64", "threads of TensorFlow's pool that the device asks for"),
+    "siblings": Column("boolean", "whether those threads share cores, as on cpu:8smt"),
+    "workload": Column("Int64", "number of what is trained, from 1; cells that differ in their device alone share it"),
     "precision": Column("string", "Keras dtype policy"),
     "jit": Column("string", "XLA compilation: off or on"),
     "batch_size": Column("Int64", "images a step"),
     "epochs_asked": Column("Int64", "epochs that the cell asks for"),
     "dataset": Column("string", "data set as --dataset named it"),
 }
+
+
+def _spread(name: str, unit: str) -> dict[str, Column]:
+    """How far the seeds of a cell lie apart in a measure, and where its median may lie."""
+    interval = f"95 % bootstrap interval of {name}, {unit}; missing for fewer than 3 seeds"
+    return {
+        f"{name}_mad": Column(
+            "Float64", f"median absolute deviation of {name} over seeds, not scaled, {unit}; missing for one seed"
+        ),
+        f"{name}_low": Column("Float64", f"lower end of the {interval}"),
+        f"{name}_high": Column("Float64", f"upper end of the {interval}"),
+    }
+
 
 TRIALS: Mapping[str, Column] = MappingProxyType(
     {"key": Column("string", "names the trial's folder")}
@@ -193,14 +209,25 @@ CELLS: Mapping[str, Column] = MappingProxyType(
         "n_ok": Column("Int64", "trials that ended ok: accuracy, times and rates are theirs"),
         "statuses": Column("string", "how the trials ended, such as ok or 2 ok, 1 failed"),
         "parameters": Column("Int64", "weights of the model, trainable or not"),
-        "test_accuracy": Column("Float64", "mean over seeds, 0 to 1"),
-        "test_accuracy_std": Column("Float64", "sample standard deviation over seeds, 0 to 1; missing for one seed"),
+        "test_accuracy": Column("Float64", "median over seeds, 0 to 1"),
+        **_spread("test_accuracy", "0 to 1"),
         "train_s": Column("Float64", "training alone, median over seeds, seconds"),
+        **_spread("train_s", "seconds"),
         "fit_s": Column("Float64", "training and validation, median over seeds, seconds"),
+        **_spread("fit_s", "seconds"),
         "wall_s": Column("Float64", "everything, median over seeds, seconds"),
         "epoch_s": Column("Float64", "training and validation of an epoch, median over seeds, seconds"),
         "step_s": Column("Float64", "one training step, median over seeds, seconds"),
         "images_per_s": Column("Float64", "training images over train_s, median over seeds, images a second"),
+        **_spread("images_per_s", "images a second"),
+        "speed_up": Column(
+            "Float64", "times as fast as the same workload on the fewest threads of a CPU; missing without another"
+        ),
+        "speed_up_low": Column(
+            "Float64", "lower end of its 95 % bootstrap interval, paired by seed; missing for fewer than 3 common seeds"
+        ),
+        "speed_up_high": Column("Float64", "upper end of that interval"),
+        "efficiency": Column("Float64", "speed_up over the ratio of the threads, 1 where each does as much as before"),
         "cpu_percent": Column("Float64", "mean while training, median over seeds; 100 is one core, percent"),
         "gpu_utilization_percent": Column("Float64", "mean while training, median over seeds, percent"),
         "energy_joules": Column("Float64", "energy of the trial's GPUs, median over seeds, joules"),

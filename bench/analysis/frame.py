@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from msgspec.structs import replace
 
 from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
 from bench.analysis.rows import Row, TrialRows
+from bench.records import Device
 from bench.store import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bench.records import Cell, Run, RunData
+
+ANYWHERE = Device(kind="cpu", threads=0)  # stands for any device
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,12 +54,14 @@ def load_report(folder: str | Path) -> Report:
 
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
-    numbers: dict[Cell, int] = {}
     peaks = {(found.device, found.precision, found.jit): found.peak for found in data.peaks}
+    cells: dict[Cell, int] = {}
+    workloads: dict[Cell, int] = {}
     trials = [
         TrialRows(
-            numbers.setdefault(cell, len(numbers) + 1),
             trial,
+            cell=cells.setdefault(cell, len(cells) + 1),
+            workload=workloads.setdefault(replace(cell, device=ANYWHERE), len(workloads) + 1),
             peak=peaks.get((cell.device.label, cell.precision, cell.jit)),
         )
         for trial, cell in ((trial, trial.trial.cell) for trial in data.trials)

@@ -51,13 +51,15 @@ class TrialRows:
     """The rows of one trial.
 
     Args:
-        cell: Number of the trial's cell in the run.
         data: All that the run folder holds of the trial.
+        cell: Number of the trial's cell in the run.
+        workload: Number of what the cell trains, wherever it does.
         peak: What a device of its cell attains at best; None if that is not known.
     """
 
-    def __init__(self, cell: int, data: TrialData, *, peak: Peak | None = None) -> None:
+    def __init__(self, data: TrialData, *, cell: int, workload: int, peak: Peak | None = None) -> None:
         self._cell = cell
+        self._workload = workload
         self._peak = peak
         self._data = data
         self._events = surviving_events(data.events)
@@ -95,6 +97,9 @@ class TrialRows:
             "model": cell.model.name,
             "device": cell.device.label,
             "device_kind": cell.device.kind,
+            "threads": cell.device.threads,
+            "siblings": cell.device.siblings,
+            "workload": self._workload,
             "precision": cell.precision,
             "jit": cell.jit,
             "batch_size": cell.batch_size,

@@ -23,15 +23,15 @@ class Side:
     Attributes:
         model: Its name.
         train_s: Median training time in seconds.
-        accuracy: Mean test accuracy, a share of 1.
-        accuracy_std: Sample standard deviation over seeds; None for one seed.
+        accuracy: Median test accuracy, a share of 1.
+        accuracy_mad: Its median absolute deviation over seeds; None for one seed.
         n: Seeds.
     """
 
     model: str
     train_s: float
     accuracy: float
-    accuracy_std: float | None
+    accuracy_mad: float | None
     n: int
 
 
@@ -99,6 +99,6 @@ def _side(row: Row) -> Side:
         model=row["model"],
         train_s=row["train_s"],
         accuracy=row["test_accuracy"],
-        accuracy_std=row["test_accuracy_std"],
+        accuracy_mad=row["test_accuracy_mad"],
         n=row["n_ok"],
     )

@@ -27,7 +27,9 @@ def devices() -> None:
         cores.add_row(str(number), " + ".join(map(str, cpus)) or "unknown", used)
     terminal.print(cores)
     terminal.print(
-        "cores have sibling threads; a trial uses one thread a core" if topology.smt else "one thread a core",
+        "cores have sibling threads; a trial uses one thread a core, on cpu:smt all of them"
+        if topology.smt
+        else "one thread a core",
         soft_wrap=True,
     )
     if topology.quota_cores is not None:

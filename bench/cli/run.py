@@ -19,12 +19,14 @@ Text = str | None
 Words = list[str] | None
 Number = int | None
 
+DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
+
 
 def run(
     *,
     preset: Annotated[Text, typer.Option(help="quick (minutes, embedded data) or report (the founding one).")] = None,
     model: Annotated[Words, typer.Option(help="A model's name, or a .py file of yours; comma list.")] = None,
-    device: Annotated[Words, typer.Option(help="cpu, cpu:N, gpu, gpu:0, gpu:0+1 (together), all; comma list.")] = None,
+    device: Annotated[Words, typer.Option(help=DEVICE_HELP)] = None,
     dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/, a folder a class.")] = None,
     epochs: Annotated[Number, typer.Option(help="Passes over the training images.")] = None,
     batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from bench.errors import DeviceError, UnusableGpuError, UsageError
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from bench.hardware.topology import Topology
     from bench.records import Gpu
 
-GRAMMAR = "cpu, cpu:N (N physical cores), gpu (each in turn), gpu:0, gpu:0+1 (one trial on both), all"
+GRAMMAR = (
+    "cpu, cpu:N (N physical cores), cpu:scan (1, 2, 4 … all cores, then their siblings), cpu:smt (all cores with their "
+    "siblings), gpu (each in turn), gpu:0, gpu:0+1 (one trial on both), all"
+)
 
-_REQUEST = re.compile(r"(?P<kind>cpu|gpu|all)(:(?P<numbers>\d{1,6}(\+\d{1,6})*))?", re.ASCII)
+_REQUEST = re.compile(r"(?P<kind>cpu:scan|cpu:smt|cpu|gpu|all)(:(?P<numbers>\d{1,6}(\+\d{1,6})*))?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ def resolve(
 
     Raises:
         UsageError: A request is no word of the grammar.
-        DeviceError: More cores than there are.
+        DeviceError: More cores than there are, or siblings where there are none to be had.
         UnusableGpuError: A GPU that is missing or does not work (not `lenient`).
     """
     parsed = [_parse(word) for request in requests for word in request.split(",")]
@@ -95,6 +99,11 @@ class _Resolver:
         """Yield the devices of one request, GPUs that cannot be used with their problem."""
         if request.kind in {"cpu", "all"}:
             yield Choice(device=self._cpu(request))
+        if request.kind == "cpu:scan":
+            for device in self._scan():
+                yield Choice(device=device)
+        if request.kind == "cpu:smt":
+            yield Choice(device=self._with_siblings(request))
         if request.kind in {"gpu", "all"}:
             if request.numbers:
                 yield self._gpu_set(request.numbers)
@@ -112,7 +121,44 @@ class _Resolver:
                 f"--device {request.text}: this process may use {_count(usable)}{self._why_not_more()}; "
                 f"ask for cpu:{usable} or less"
             )
-        return Device(kind="cpu", threads=threads, cpus=self._first_cpus(threads))
+        return self._cores(threads)
+
+    def _cores(self, count: int) -> Device:
+        return Device(kind="cpu", threads=count, cpus=self._first_cpus(count))
+
+    def _scan(self) -> Iterator[Device]:
+        """Cores doubled until all are in use, then their siblings where they can be had."""
+        usable = self._topology.usable_cores
+        threads = 1
+        while threads < usable:
+            yield self._cores(threads)
+            threads *= 2
+        yield self._cores(usable)
+        if self._why_no_siblings() is None:
+            yield self._siblings()
+
+    def _with_siblings(self, request: _Request) -> Device:
+        problem = self._why_no_siblings()
+        if problem is not None:
+            raise DeviceError(f"--device {request.text}: {problem}; ask for cpu, one thread on each core")
+        return self._siblings()
+
+    def _siblings(self) -> Device:
+        """All usable cores with all their logical CPUs, those of a core side by side."""
+        cpus = tuple(chain.from_iterable(self._topology.cores[: self._topology.usable_cores]))
+        return Device(kind="cpu", threads=len(cpus), cpus=cpus, siblings=True)
+
+    def _why_no_siblings(self) -> str | None:
+        """Why no trial can run on the cores and their siblings; None if one can."""
+        topology = self._topology
+        if topology.smt and not any(topology.cores):
+            return "processes cannot be pinned to sibling threads on this system"
+        threads, cores, quota = self._siblings().threads, _count(topology.usable_cores), topology.quota_cores
+        if threads <= topology.usable_cores:
+            return "no core that this process may use has a sibling thread that it may use"
+        if quota is not None and threads > quota:
+            return f"{cores} with siblings are {threads} threads, and the control group grants {quota:g} of CPU time"
+        return None
 
     def _gpu_set(self, indices: tuple[int, ...]) -> Choice:
         if any(index not in self._gpus for index in indices):
@@ -159,8 +205,8 @@ def _parse(word: str) -> _Request:
         raise UsageError(f"cannot understand --device {text!r}; it takes {GRAMMAR}")
     kind = match["kind"]
     numbers = tuple(int(number) for number in (match["numbers"] or "").split("+") if number)
-    if kind == "all" and numbers:
-        raise UsageError(f"`all` takes no number; received --device {text!r}; it takes {GRAMMAR}")
+    if kind in {"all", "cpu:scan", "cpu:smt"} and numbers:
+        raise UsageError(f"`{kind}` takes no number; received --device {text!r}; it takes {GRAMMAR}")
     if kind == "cpu" and numbers and (len(numbers) > 1 or numbers[0] < 1):
         raise UsageError(f"cpu takes one number of cores, at least 1; received --device {text!r}; it takes {GRAMMAR}")
     if len(set(numbers)) != len(numbers):

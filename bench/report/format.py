@@ -23,6 +23,25 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def duration_spread(seconds: float | None, spread_s: float | None) -> str:
+    """Time with its spread, such as `51.2 ± 0.4 s` or `11 min 25 s ± 2.0 s`."""
+    shown = duration(seconds)
+    if seconds is None or spread_s is None:
+        return shown
+    # Tenths of a second, as the time itself, rather than milliseconds beside it.
+    spread = f"{spread_s:.1f} s" if seconds >= 0.9995 > spread_s else duration(spread_s)
+    number, *unit = shown.split(" ")
+    return f"{number} ± {spread}" if spread.split(" ")[1:] == unit else f"{shown} ± {spread}"
+
+
+def span(low: str, high: str) -> str:
+    """From one shown value to another, such as `49.9–52.0 s`."""
+    (first, *unit), (last, *other) = low.split(" "), high.split(" ")
+    if low == high:
+        return low
+    return " ".join([f"{first}–{last}", *unit]) if unit == other and len(unit) < 2 else f"{low} – {high}"
+
+
 def size(size_bytes: float | None) -> str:
     """Decimal gigabytes, such as `1.42 GB`."""
     if size_bytes is None:
@@ -32,7 +51,7 @@ def size(size_bytes: float | None) -> str:
 
 
 def share(part: float | None, spread: float | None = None) -> str:
-    """A share of 1 as percent, such as `38.1 %`, or with its standard deviation `38.1 ± 0.3 %`."""
+    """A share of 1 as percent, such as `38.1 %`, or with its spread `38.1 ± 0.3 %`."""
     if part is None:
         return MISSING
     return f"{100 * part:.1f} %" if spread is None else f"{100 * part:.1f} ± {100 * spread:.1f} %"
@@ -51,6 +70,11 @@ def rate(per_s: float | None) -> str:
 def times(ratio: float) -> str:
     """A ratio: `64`, or `1.7` where it is small."""
     return f"{ratio:,.0f}" if ratio >= 9.95 else f"{ratio:.1f}"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio whose hundredths count, such as `1.82`."""
+    return MISSING if value is None else f"{value:.2f}"
 
 
 def plain(text: str) -> str:

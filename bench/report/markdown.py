@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.frame import rows_of
 from bench.report.format import plain
-from bench.report.summary import Summary, summarize
+from bench.report.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.analysis.frame import Report
     from bench.machine import Revision
     from bench.records import Run
+    from bench.report.column import Column
+    from bench.report.scaling import ScalingSection
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
@@ -30,11 +32,12 @@ def markdown(report: Report) -> str:
         f"# {escape(summary.title)}",
         _list(summary.about),
         "## Results",
-        _table(summary),
+        _table([*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]),
         escape(summary.legend) + ".",
         *_section("Notes", summary.flags, numbered=True),
         *_section("Not ok", summary.failures),
         *_section("Small against large", summary.tradeoffs),
+        *([] if summary.scaling is None else _scaling(summary.scaling)),
         *_section("Not measured", dict.fromkeys(missing)),
         "## How to make it again",
         *_reproduce(report.run),
@@ -47,8 +50,12 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain(text))
 
 
-def _table(summary: Summary) -> str:
-    columns = [*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]
+def _scaling(section: ScalingSection) -> list[str]:
+    table = _table([*section.names, *section.measures])
+    return ["## Thread scaling", table, escape(section.legend) + ".", _list(section.sentences)]
+
+
+def _table(columns: Sequence[Column]) -> str:
     rules = ["--:" if column.is_number else ":--" for column in columns]
     return "\n".join(
         [

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from bench.analysis.cells import cells
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
-from bench.report.format import duration, percent, plain, rate, share, size, times
+from bench.report.column import Column, column, setting_label
+from bench.report.format import duration, duration_spread, percent, plain, rate, share, size, span, times
 from bench.report.machine import circumstances
+from bench.report.scaling import ScalingSection, scaling_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.analysis.frame import Report
+    from bench.analysis.rows import Row
     from bench.records import Trial
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column of text.
-
-    Attributes:
-        heading: Above it.
-        texts: One for each cell of the matrix.
-        is_number: Whether it is set flush right and must stay on one line.
-    """
-
-    heading: str
-    texts: tuple[str, ...]
-    is_number: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +36,7 @@ class Summary:
         flags: What is doubtful; note n is `flags[n - 1]`.
         failures: Trials that did not end ok, each with its reason.
         tradeoffs: Small against large, a sentence each.
+        scaling: What more threads bought; None if nothing ran on several CPU devices.
     """
 
     title: str
@@ -60,46 +48,32 @@ class Summary:
     flags: tuple[str, ...]
     failures: tuple[str, ...]
     tradeoffs: tuple[str, ...]
+    scaling: ScalingSection | None
 
 
 def summarize(report: Report) -> Summary:
     """Say what a report says, in text from which control characters are removed."""
     by_cell = cells(report.trials)
     rows = rows_of(by_cell)
-    varied = len({row["batch_size"] for row in rows}) > 1
+    setting = partial(setting_label, with_batch_size=len({row["batch_size"] for row in rows}) > 1)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
     return Summary(
         title=plain(report.run.name),
         about=_about(report),
         names=(
-            _column("model", rows, lambda row: row["model"], is_number=False),
-            _column("device", rows, lambda row: setting_label(row, with_batch_size=varied), is_number=False),
+            column("model", rows, lambda row: row["model"], is_number=False),
+            column("device", rows, setting, is_number=False),
         ),
         measures=_measures(rows),
-        notes=_column("notes", rows, lambda row: ",".join(str(flags.index(flag) + 1) for flag in row["flags"]))
+        notes=column("notes", rows, lambda row: ",".join(str(flags.index(flag) + 1) for flag in row["flags"]))
         if flags
         else None,
         legend=_legend(rows),
         flags=tuple(map(plain, flags)),
-        failures=tuple(
-            plain(_failure(row, setting_label(row, with_batch_size=varied)))
-            for row in rows_of(report.trials)
-            if row["status"] != "ok"
-        ),
+        failures=tuple(plain(_failure(row, setting(row))) for row in rows_of(report.trials) if row["status"] != "ok"),
         tradeoffs=tuple(plain(tradeoff_sentence(tradeoff)) for tradeoff in tradeoffs(by_cell)),
+        scaling=scaling_section(report, rows, setting),
     )
-
-
-def setting_label(row: Row, *, with_batch_size: bool) -> str:
-    """A device and what else is not the plain case, such as `gpu:0 mixed_float16 jit`."""
-    parts = [row["device"]]
-    if row["precision"] != "float32":
-        parts.append(row["precision"])
-    if row["jit"] == "on":
-        parts.append("jit")
-    if with_batch_size:
-        parts.append(f"batch {row['batch_size']}")
-    return " ".join(parts)
 
 
 def tradeoff_sentence(tradeoff: TradeOff) -> str:
@@ -120,32 +94,37 @@ def _failure(row: Row, setting: str) -> str:
 
 
 def _accuracy(side: Side) -> str:
-    text = share(side.accuracy, side.accuracy_std)
+    text = share(side.accuracy, side.accuracy_mad)
     return f"{text} over {side.n} seeds" if side.n > 1 else text
-
-
-def _column(heading: str, rows: Sequence[Row], text: Callable[[Row], str], *, is_number: bool = True) -> Column:
-    return Column(heading=heading, texts=tuple(plain(text(row)) for row in rows), is_number=is_number)
 
 
 def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
     columns = [
-        _column("status", rows, lambda row: row["statuses"], is_number=False),
-        _column("test accuracy", rows, lambda row: share(row["test_accuracy"], row["test_accuracy_std"])),
-        _column("train", rows, lambda row: duration(row["train_s"])),
-        _column("fit", rows, lambda row: duration(row["fit_s"])),
-        _column("wall", rows, lambda row: duration(row["wall_s"])),
-        _column("epoch", rows, lambda row: duration(row["epoch_s"])),
-        _column("images/s", rows, lambda row: rate(row["images_per_s"])),
-        _column("peak memory", rows, lambda row: size(row["peak_rss_bytes"])),
-        _column("CPU", rows, lambda row: percent(row["cpu_percent"])),
+        column("status", rows, lambda row: row["statuses"], is_number=False),
+        column("test accuracy", rows, lambda row: share(row["test_accuracy"], row["test_accuracy_mad"])),
+        *_interval("accuracy interval", rows, "test_accuracy", share),
+        column("train", rows, lambda row: duration_spread(row["train_s"], row["train_s_mad"])),
+        *_interval("train interval", rows, "train_s", duration),
+        column("fit", rows, lambda row: duration(row["fit_s"])),
+        column("wall", rows, lambda row: duration(row["wall_s"])),
+        column("epoch", rows, lambda row: duration(row["epoch_s"])),
+        column("images/s", rows, lambda row: rate(row["images_per_s"])),
+        column("peak memory", rows, lambda row: size(row["peak_rss_bytes"])),
+        column("CPU", rows, lambda row: percent(row["cpu_percent"])),
     ]
     if any(row["device_kind"] == "gpu" for row in rows):
         columns += [
-            _column("GPU", rows, lambda row: percent(row["gpu_utilization_percent"])),
-            _column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
+            column("GPU", rows, lambda row: percent(row["gpu_utilization_percent"])),
+            column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
         ]
     return tuple(columns)
+
+
+def _interval(heading: str, rows: Sequence[Row], name: str, shown: Callable[[float | None], str]) -> list[Column]:
+    """The column of an interval, if any cell has one."""
+    if all(row[f"{name}_low"] is None for row in rows):
+        return []
+    return [column(heading, rows, lambda row: span(shown(row[f"{name}_low"]), shown(row[f"{name}_high"])))]
 
 
 def _legend(rows: Sequence[Row]) -> str:
@@ -153,7 +132,11 @@ def _legend(rows: Sequence[Row]) -> str:
     if any(row["device_kind"] == "gpu" for row in rows):
         legend += "; GPU: time in which any kernel ran; GPU memory: TensorFlow's peak"
     if any(row["n_trials"] > 1 for row in rows):
-        legend += "; over seeds: accuracy mean ± standard deviation, times median, memory highest"
+        legend += "; over seeds: median ± median absolute deviation, memory highest"
+    if any(row["train_s_low"] is not None for row in rows):
+        legend += (
+            "; interval: 95 % bootstrap of the median; of 3 seeds it holds the true one in 75 % at most, of 5 in 94 %"
+        )
     return legend
 
 

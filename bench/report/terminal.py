@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.report.summary import Column, Summary, summarize
+from bench.report.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from bench.analysis.frame import Report
+    from bench.report.column import Column
+    from bench.report.scaling import ScalingSection
 
 NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
 
@@ -29,11 +31,12 @@ def report_view(report: Report) -> RenderableType:
         Text(summary.title, style="bold"),
         *(Text(line, style="dim") for line in summary.about),
         Text(),
-        StackedTable(summary),
+        StackedTable(summary.names, summary.measures, summary.notes),
         Text(summary.legend, style="dim"),
         *_section("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
         *_section("Not ok", summary.failures),
         *_section("Small against large", summary.tradeoffs),
+        *([] if summary.scaling is None else _scaling(summary.scaling)),
     )
 
 
@@ -43,12 +46,14 @@ class StackedTable:
     Each repeats the columns that name the cell. A number is never cut.
     """
 
-    def __init__(self, summary: Summary) -> None:
-        self._summary = summary
+    def __init__(self, names: Sequence[Column], measures: Sequence[Column], notes: Column | None = None) -> None:
+        self._names = names
+        self._measures = measures
+        self._notes = notes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        names, notes = list(self._summary.names), [self._summary.notes] if self._summary.notes else []
-        rest = list(self._summary.measures)
+        names, notes = self._names, [self._notes] if self._notes else []
+        rest = list(self._measures)
         while rest:
             shown = 1
             while shown < len(rest) and _fits([*names, *rest[: shown + 1], *notes], console, options):
@@ -75,6 +80,20 @@ def _table(columns: Sequence[Column]) -> Table:
     return table
 
 
+def _scaling(section: ScalingSection) -> list[RenderableType]:
+    return [
+        Text(),
+        Text("Thread scaling", style="bold"),
+        StackedTable(section.names, section.measures),
+        Text(section.legend, style="dim"),
+        *_lines(section.sentences),
+    ]
+
+
 def _section(title: str, lines: Iterable[str]) -> list[RenderableType]:
-    body = [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines]
+    body = _lines(lines)
     return [Text(), Text(title, style="bold"), *body] if body else []
+
+
+def _lines(lines: Iterable[str]) -> list[RenderableType]:
+    return [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
+from bench.analysis.cells import cells
+from bench.analysis.columns import COLUMNS, Column
 from bench.errors import StoreError
 from bench.report.markdown import markdown
 from bench.store import RunFolder, write_atomically
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_report(folder: Path, report: Report) -> list[Path]:
-    """Write `trials`, `epochs` and `samples` as CSV and Parquet, and `report.md`, below `folder/report/`.
+    """Write `trials`, `cells`, `epochs` and `samples` as CSV and Parquet, and `report.md`, below `folder/report/`.
 
     A reader never meets half a file. In CSV, what was not measured is empty and several flags are joined by `; `;
     Parquet keeps types and lists.
@@ -41,9 +42,14 @@ def write_report(folder: Path, report: Report) -> list[Path]:
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
     contents = {"report.md": markdown(report).encode()}
-    for name, columns in (("trials", TRIALS), ("epochs", EPOCHS), ("samples", SAMPLES)):
-        frame = getattr(report, name)
-        contents[f"{name}.csv"] = _csv(frame, columns)
+    frames = {
+        "trials": report.trials,
+        "cells": cells(report.trials),
+        "epochs": report.epochs,
+        "samples": report.samples,
+    }
+    for name, frame in frames.items():
+        contents[f"{name}.csv"] = _csv(frame, COLUMNS[name])
         contents[f"{name}.parquet"] = _parquet(frame)
     for name, content in contents.items():
         write_atomically(place / name, content)
