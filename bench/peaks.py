@@ -6,6 +6,7 @@ from bench.config import Jit
 from bench.recipe import Positive, Precision
 from bench.record import Record
 
+UNDISTURBED = 0.95  # of the CPU time that the threads could have got; a peak below it is too low
 METHOD = 1  # counts the ways in which peaks were measured; one that was measured in an earlier way is forgotten
 
 

@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "meter": TYPES | {"hardware"},
     "matrix": TYPES | {"config", "catalog", "hardware"},
     "analysis": TYPES | {"store", "peaks"},
-    "report": TYPES | {"store", "analysis"},
+    "report": TYPES | {"peaks", "store", "analysis"},
     "launch": TYPES | {"config", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"probes", "peaks", "store", "catalog", "data"},
     "cli": TYPES

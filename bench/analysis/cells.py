@@ -20,6 +20,8 @@ MEDIANS = (
     "epoch_s",
     "step_s",
     "images_per_s",
+    "flops_per_s",
+    "attained_fraction",
     "cpu_percent",
     "gpu_utilization_percent",
     "energy_joules",
@@ -52,6 +54,7 @@ def _summary(trials: pd.DataFrame) -> dict[str, Any]:
         "n_ok": len(ok),
         "statuses": _statuses(trials["status"]),
         "parameters": trials["parameters"].max(),
+        "verdict": " or ".join(dict.fromkeys(ok["verdict"].dropna())) or None,
         "flags": tuple(dict.fromkeys(flag for flags in trials["flags"] for flag in flags)),
     }
     for name in SPREADS:

@@ -18,6 +18,7 @@ from bench.store import read_run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from bench.peaks import DevicePeak
     from bench.records import Cell, Run, RunData
 
 ANYWHERE = Device(kind="cpu", threads=0)  # stands for any device
@@ -32,12 +33,14 @@ class Report:
         trials: A row for each trial, in the order in which they were planned.
         epochs: A row for each finished epoch of each trial.
         samples: A row for each moment at which a trial was sampled.
+        peaks: What its devices attain at best; empty where that was not measured.
     """
 
     run: Run
     trials: pd.DataFrame
     epochs: pd.DataFrame
     samples: pd.DataFrame
+    peaks: tuple[DevicePeak, ...] = ()
 
 
 def load_report(folder: str | Path) -> Report:
@@ -71,6 +74,7 @@ def frames(data: RunData) -> Report:
         trials=typed(TRIALS, (rows.trial() for rows in trials)),
         epochs=typed(EPOCHS, chain.from_iterable(rows.epochs() for rows in trials)),
         samples=typed(SAMPLES, chain.from_iterable(rows.samples() for rows in trials)),
+        peaks=data.peaks,
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from bench.errors import StoreError
 from bench.hardware import child, cuda_libraries
 from bench.hardware.environment import child_environment
-from bench.peaks import METHOD, Peak
+from bench.peaks import METHOD, UNDISTURBED, Peak
 from bench.probes import PeakRequest
 from bench.store import encode_pretty, read_json, write_atomically
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bench.records import Device
 
 _MEASUREMENT = (sys.executable, "-P", "-m", "bench.worker.peak")
-_UNDISTURBED = 0.95  # of the CPU time that the threads could have got; a peak below it is not remembered
 
 
 def attainable_peak(
@@ -69,7 +68,7 @@ def attainable_peak(
     if remembered is not None:
         return remembered
     peak = _measure(request, command=command, timeout_s=timeout_s)
-    if isinstance(peak, Peak) and (peak.cpu_share is None or peak.cpu_share >= _UNDISTURBED):
+    if isinstance(peak, Peak) and (peak.cpu_share is None or peak.cpu_share >= UNDISTURBED):
         _remember(path, peak)
     return peak
 

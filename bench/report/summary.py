@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from bench.analysis.cells import cells
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
+from bench.peaks import UNDISTURBED
 from bench.report.column import Column, column, setting_label
-from bench.report.format import duration, duration_spread, percent, plain, rate, share, size, span, times
+from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span, times
 from bench.report.machine import circumstances
 from bench.report.scaling import ScalingSection, scaling_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
@@ -109,6 +110,7 @@ def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
         column("wall", rows, lambda row: duration(row["wall_s"])),
         column("epoch", rows, lambda row: duration(row["epoch_s"])),
         column("images/s", rows, lambda row: rate(row["images_per_s"])),
+        *_use(rows),
         column("peak memory", rows, lambda row: size(row["peak_rss_bytes"])),
         column("CPU", rows, lambda row: percent(row["cpu_percent"])),
     ]
@@ -118,6 +120,26 @@ def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
             column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
         ]
     return tuple(columns)
+
+
+def _use(rows: Sequence[Row]) -> list[Column]:
+    """How well devices were used, where anything tells."""
+    columns = []
+    if any(row["flops_per_s"] is not None for row in rows):
+        columns.append(column("GFLOP/s", rows, lambda row: rate(_giga(row["flops_per_s"]))))
+    if any(row["attained_fraction"] is not None for row in rows):
+        columns.append(column("of peak", rows, lambda row: percent(_hundred(row["attained_fraction"]))))
+    if any(row["verdict"] is not None for row in rows):
+        columns.append(column("limited by", rows, lambda row: row["verdict"] or MISSING, is_number=False))
+    return columns
+
+
+def _giga(value: float | None) -> float | None:
+    return None if value is None else value / GIGA
+
+
+def _hundred(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
 def _interval(heading: str, rows: Sequence[Row], name: str, shown: Callable[[float | None], str]) -> list[Column]:
@@ -131,6 +153,8 @@ def _legend(rows: Sequence[Row]) -> str:
     legend = "train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core"
     if any(row["device_kind"] == "gpu" for row in rows):
         legend += "; GPU: time in which any kernel ran; GPU memory: TensorFlow's peak"
+    if any(row["attained_fraction"] is not None for row in rows):
+        legend += "; of peak: GFLOP/s over what the device attains at best"
     if any(row["n_trials"] > 1 for row in rows):
         legend += "; over seeds: median ± median absolute deviation, memory highest"
     if any(row["train_s_low"] is not None for row in rows):
@@ -153,7 +177,22 @@ def _about(report: Report) -> tuple[str, ...]:
         for spec in data
     ]
     special = [line for line in [circumstances(host)] if line]
-    return tuple(map(plain, [machine, *special, *gpus, *images, _asked(report.run.trials)]))
+    return tuple(map(plain, [machine, *special, *gpus, *_peaks(report), *images, _asked(report.run.trials)]))
+
+
+def _peaks(report: Report) -> Iterator[str]:
+    for found in report.peaks:
+        setting = found.precision + (" compiled by XLA" if found.jit == "on" else "")
+        if found.peak is None:
+            yield f"what {found.device} attains at best in {setting} is unknown: {found.problem}"
+        else:
+            peak = found.peak
+            busy = peak.cpu_share is not None and peak.cpu_share < UNDISTURBED
+            doubt = f"; too low, since it got {100 * (peak.cpu_share or 0):.0f} % of its CPU time" if busy else ""
+            yield (
+                f"{found.device} attains {rate(peak.flops_per_s / GIGA)} GFLOP/s in {setting} ({peak.flops_by}) and "
+                f"{rate(peak.bandwidth_bytes_per_s / GIGA)} GB/s{doubt}"
+            )
 
 
 def _asked(trials: Sequence[Trial]) -> str:
