@@ -36,7 +36,7 @@ def build(input_shape, num_classes):
         layers.Dense(num_classes{activation}),
     ])
 '''
-START_UP = ["import", "data", "build", "compile", "checkpoint", "warmup", "checkpoint"]
+START_UP = ["import", "data", "build", "compile", "probe", "checkpoint", "warmup", "probe", "checkpoint", "probe"]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
     folder, result = run(make_trial(tiny, cpus=(0,)), tmp_path / "trial")
     assert (result.status, result.reason) == ("ok", "")
     phases = of(PhaseDone, folder)
-    assert [p.phase for p in phases if p.epoch is None] == [*START_UP, "test"]
+    assert [p.phase for p in phases if p.epoch is None] == [*START_UP, "probe", "test"]
     assert [(p.phase, p.epoch) for p in phases if p.epoch] == [
         (phase, epoch) for epoch in (1, 2) for phase in ("train", "validate", "checkpoint")
     ]
@@ -98,12 +98,35 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
         assert (predictions["label"] == predictions["predicted"]).mean() == tested.accuracy
         assert ((predictions["confidence"] > 0) & (predictions["confidence"] <= 1)).all()
     assert folder.checkpoints() == {2}
+    assert all(0 <= e.data_wait_s < p.end_s - p.start_s for e, p in zip(of(Epoch, folder), trained(phases), strict=True))
+    assert [sentinel.when for sentinel in of(Sentinel, folder)] == ["before", "after"]
+    (flops,) = of(Flops, folder)
+    assert flops.problem is None
+    assert flops.forward < flops.training
     (runtime,) = of(Runtime, folder)
     assert runtime.cpus == (0,)
     assert runtime.intra_threads == 1
     events, _ = folder.read_events()
     report = frames(run_data(TrialData(trial=folder.read_trial(), events=events, result=result)))
     assert report.trials["test_accuracy"].iloc[0] == tested.accuracy
+
+
+def trained(phases):
+    """The phases of training."""
+    return [phase for phase in phases if phase.phase == "train"]
+
+
+def test_the_clocks_add_up(tmp_path):
+    """The phases account for a trial's time within 1 %, and for each epoch's within 2 %."""
+    folder, result = run(make_trial("mnist_cnn", cpus=(0,), num_train=2000), tmp_path / "trial")
+    events, _ = folder.read_events()
+    report = frames(run_data(TrialData(trial=folder.read_trial(), events=events, result=result)))
+    (row,) = report.trials.to_dict("records")
+    assert row["status"] == "ok"
+    assert 0 <= row["other_s"] < 0.01 * row["wall_s"]
+    for epoch in report.epochs.to_dict("records"):
+        whole_s = epoch["train_s"] + epoch["validate_s"] + epoch["checkpoint_s"] + epoch["other_s"]
+        assert 0 <= epoch["other_s"] < 0.02 * whole_s
 
 
 def test_one_thread_is_asked_for_and_one_works(tiny, tmp_path):
