@@ -14,7 +14,20 @@ from bench.data.loading import load
 from bench.launch.local import LocalRun
 from bench.launch.resume import resume_point
 from bench.recipe import Recipe
-from bench.records import Built, Cell, Device, Epoch, PhaseDone, Runtime, Steps, Tested, Trial, TrialData
+from bench.records import (
+    Built,
+    Cell,
+    Device,
+    Epoch,
+    Flops,
+    PhaseDone,
+    Runtime,
+    Sentinel,
+    Steps,
+    Tested,
+    Trial,
+    TrialData,
+)
 from bench.store import TrialFolder, checkpoint_file
 from records_for_tests import run_data
 from silent import Silent
@@ -47,9 +60,11 @@ def tiny(tmp_path):
     return path
 
 
-def make_trial(model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=None, batch_size=64, **cell) -> Trial:
-    """Return a trial on 320 training, 80 validation and 100 test images."""
-    dataset = load("synthetic", limit_train=400, limit_test=100, validation=0.2).spec
+def make_trial(
+    model, *, cpus=(), threads=1, seed=3, epochs=2, recipe=None, batch_size=64, limit_train=400, **cell
+) -> Trial:
+    """Return a trial on 320 training, 80 validation and 100 test images, or a fifth of other limits for validation."""
+    dataset = load("synthetic", limit_train=limit_train, limit_test=100, validation=0.2).spec
     return Trial(
         cell=Cell(
             model=catalog.find(str(model)).spec,
@@ -98,7 +113,9 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
         assert (predictions["label"] == predictions["predicted"]).mean() == tested.accuracy
         assert ((predictions["confidence"] > 0) & (predictions["confidence"] <= 1)).all()
     assert folder.checkpoints() == {2}
-    assert all(0 <= e.data_wait_s < p.end_s - p.start_s for e, p in zip(of(Epoch, folder), trained(phases), strict=True))
+    assert all(
+        0 <= e.data_wait_s < p.end_s - p.start_s for e, p in zip(of(Epoch, folder), trained(phases), strict=True)
+    )
     assert [sentinel.when for sentinel in of(Sentinel, folder)] == ["before", "after"]
     (flops,) = of(Flops, folder)
     assert flops.problem is None
@@ -118,7 +135,7 @@ def trained(phases):
 
 def test_the_clocks_add_up(tmp_path):
     """The phases account for a trial's time within 1 %, and for each epoch's within 2 %."""
-    folder, result = run(make_trial("mnist_cnn", cpus=(0,), num_train=2000), tmp_path / "trial")
+    folder, result = run(make_trial("mnist_cnn", cpus=(0,), limit_train=2500), tmp_path / "trial")
     events, _ = folder.read_events()
     report = frames(run_data(TrialData(trial=folder.read_trial(), events=events, result=result)))
     (row,) = report.trials.to_dict("records")

@@ -36,10 +36,15 @@ SILENCE_S = 300.0
 STOP_S = 5.0
 LOG_LINES = 3
 LOG_BYTES = 4096
+LONGEST_LOG_BYTES = 256_000_000  # TensorFlow repeats what a driver's fault makes it say: 7 GB in minutes were seen
 
 
 class Overdue(Exception):  # noqa: N818 -- a reason to stop waiting, not an error of the program
     """The trial has used up its time, or gives no sign of life; says which."""
+
+
+class Flood(Exception):  # noqa: N818 -- likewise
+    """The worker says more than a disk should hold; says how much."""
 
 
 class LocalRun:
@@ -137,6 +142,8 @@ class LocalRun:
                     ended = "interrupted", "stopped by the user; `--resume` takes it up"
             except Overdue as overdue:
                 ended = "timeout", str(overdue)
+            except Flood as flood:
+                ended = "failed", str(flood)
             finally:
                 self._stop(process, by_itself=by_itself)
         wall_s = round(self._clock(), 6)
@@ -217,6 +224,13 @@ class LocalRun:
             raise Overdue(
                 f"no sign of life for {self._silence_s:g} s: it wrote no event and used no CPU time; "
                 f"{self._folder.log} has what it said"
+            )
+
+        said_bytes = self._folder.log.stat().st_size - self._log_start
+        if said_bytes > LONGEST_LOG_BYTES:
+            raise Flood(
+                f"it said more than {LONGEST_LOG_BYTES:,} bytes and was ended, for the disk's sake; the beginning of "
+                f"{self._folder.log} has why"
             )
 
     def _tell(self, events: list[Event]) -> None:

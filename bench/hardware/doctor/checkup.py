@@ -20,6 +20,8 @@ EXIT_MASKED = 14
 EXIT_OPERATION_FAILED = 15
 EXIT_PROBE_FAILED = 16
 
+_NVIDIA_FILES = ("libcuda", "libnvidia")  # under WSL beside Windows's own, which are there for every card
+
 
 class Platform(Record, frozen=True):
     """What the wheels of TensorFlow must fit.
@@ -127,7 +129,7 @@ class Driver(Record, frozen=True):
             or self.boards > 0
             or self.module_version is not None
             or any(name.startswith("nvidia") for name in self.device_files)
-            or bool(self.wsl_libraries and "dxg" in self.device_files)
+            or ("dxg" in self.device_files and any(name.startswith(_NVIDIA_FILES) for name in self.wsl_libraries))
         )
 
 

@@ -6,6 +6,7 @@ Multi-Instance GPU guide, NVML and CUDA driver API (nvmlReturn_t, CUresult), CUD
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pynvml
@@ -106,7 +107,8 @@ def module_not_loaded(facts: Facts) -> Diagnosis | None:
         exit_code=EXIT_DRIVER,
         found="NVIDIA's driver is installed but its kernel module is not loaded",
         evidence=_nvml_evidence(facts),
-        cure=(
+        cure=_where_the_driver_is(
+            facts,
             "sudo modprobe nvidia",
             (
                 "if that fails after a kernel update: sudo dkms autoinstall && sudo reboot; with Secure Boot the "
@@ -149,14 +151,15 @@ def driver_permission(facts: Facts) -> Diagnosis | None:
 def driver_too_old(facts: Facts) -> Diagnosis | None:
     """A driver from before CUDA 12."""
     version = facts.driver.version or facts.driver.module_version
-    if version is None or int(version.partition(".")[0]) >= OLDEST_DRIVER:
+    branch = re.match(r"\d+", version or "")
+    if branch is None or int(branch[0]) >= OLDEST_DRIVER:
         return None
     return Diagnosis(
         cause="driver-too-old",
         exit_code=EXIT_DRIVER,
         found=f"the driver, {version}, is older than {OLDEST_DRIVER}.60.13, the oldest that CUDA 12 runs on",
         evidence=(f"driver {version}", f"TensorFlow was built with CUDA {facts.installation.cuda_version or '12'}"),
-        cure=(_INSTALL_DRIVER, _RESTART),
+        cure=_where_the_driver_is(facts, _INSTALL_DRIVER, _RESTART),
     )
 
 
@@ -263,13 +266,23 @@ def driver_failed(facts: Facts) -> Diagnosis | None:
     )
 
 
+def _where_the_driver_is(facts: Facts, *cure: str) -> tuple[str, ...]:
+    """What cures a driver: on this machine, on the host of a container, or on the Windows beneath WSL."""
+    if facts.operating_system.wsl:
+        return ("install NVIDIA's newest driver on Windows (never a Linux driver in WSL), then: wsl --shutdown",)
+    if facts.operating_system.container is not None:
+        return tuple(f"on the container's host: {step}" for step in cure)
+    return cure
+
+
 def _libcuda(facts: Facts) -> LibraryProbe | None:
     return next((probe for probe in facts.libraries if probe.soname == LIBCUDA), None)
 
 
 def _libcuda_problem(facts: Facts) -> str | None:
+    """Why the loader does not find it; a crash says nothing of that."""
     libcuda = _libcuda(facts)
-    return None if libcuda is None else libcuda.problem
+    return None if libcuda is None or libcuda.crashed else libcuda.problem
 
 
 def _uvm_evidence(facts: Facts) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.hardware import cuda_libraries
 from bench.hardware.distributions import find_distributions, read_build_info
+from bench.hardware.doctor import words
 from bench.hardware.doctor.checkup import Installation, Pin, Platform, Wheel
 
 if TYPE_CHECKING:
@@ -74,13 +75,13 @@ def inspect_installation(search: Sequence[str] | None = None) -> Installation:
 
 def _capabilities(targets: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
     """Split `sm_80` (machine code) and `compute_90` (PTX) and write them as 8.0 and 9.0."""
-    native = sorted(_dotted(target) for target in targets if target.startswith("sm_"))
-    compiled = sorted(_dotted(target) for target in targets if target.startswith("compute_"))
+    native = sorted((_dotted(target) for target in targets if target.startswith("sm_")), key=words.number)
+    compiled = sorted((_dotted(target) for target in targets if target.startswith("compute_")), key=words.number)
     return tuple(native), compiled[-1] if compiled else None
 
 
 def _dotted(target: str) -> str:
-    digits = target.partition("_")[2]
+    digits = target.partition("_")[2].rstrip("af")  # sm_90a, sm_120f: code for this architecture or family alone
     return f"{digits[:-1]}.{digits[-1]}"
 
 

@@ -130,7 +130,12 @@ def _wsl_without_gpu(facts: Facts) -> Diagnosis:
             exit_code=EXIT_DRIVER,
             found="WSL shows a GPU of Windows, but Windows gives it no NVIDIA driver",
             evidence=("/dev/dxg is there", f"{words.WSL_FOLDER} holds no libcuda.so.1"),
-            cure=("install NVIDIA's Windows driver on Windows (never a Linux driver in WSL), then: wsl --shutdown",),
+            cure=(
+                (
+                    "if it is NVIDIA's: install its Windows driver on Windows (never a Linux driver in WSL), then: "
+                    "wsl --shutdown"
+                ),
+            ),
         )
     return Diagnosis(
         cause="no-hardware",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TOOLS = re.compile(r"libdevice|ptxas|nvvm|PTX compilation provider", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|OUT_OF_MEMORY|RESOURCE_EXHAUSTED|failed to allocate", re.IGNORECASE)
-_CUDNN = re.compile(r"cudnn|DNN library", re.IGNORECASE)
+_CUDNN = re.compile(r"cudnn|\bDNN\b", re.IGNORECASE)  # "No DNN in stream executor": it could not be started
 _PTX = re.compile(r"(INVALID|UNSUPPORTED)_PTX|PTX JIT compilation|NO_BINARY_FOR_GPU|no kernel image", re.IGNORECASE)
 
 
@@ -135,13 +135,15 @@ def _failure(cause: str, gpu: Gpu, probe: TensorFlowProbe, found: str, *cure: st
 
 def probe_crashed(facts: Facts) -> Diagnosis | None:
     """A process that imported TensorFlow or loaded libcuda did not survive, or did not end."""
+    libcuda = next((probe for probe in facts.libraries if probe.soname == LIBCUDA and probe.crashed), None)
+    driver = () if libcuda is None else (str(libcuda.problem),)
     for probe in (*facts.trials, *facts.listings):
         if probe.outcome in {"crashed", "timeout", "failed"}:
             return Diagnosis(
                 cause="probe-timeout" if probe.outcome == "timeout" else "probe-crashed",
                 exit_code=EXIT_PROBE_FAILED,
                 found=str(probe.problem),
-                evidence=words.last_messages(probe),
+                evidence=(*driver, *words.last_messages(probe)),
                 cure=(
                     "nvidia-smi   (if this hangs too, it is the driver: sudo reboot)",
                     (
@@ -150,7 +152,6 @@ def probe_crashed(facts: Facts) -> Diagnosis | None:
                     ),
                 ),
             )
-    libcuda = next((probe for probe in facts.libraries if probe.soname == LIBCUDA and probe.crashed), None)
     if libcuda is None:
         return None
     return Diagnosis(

@@ -5,6 +5,7 @@ Sources: TensorFlow's installation guide; the wheels' own requirements; NVIDIA's
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +18,10 @@ from bench.hardware.doctor.library_probe import LIBCUDA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.hardware.doctor.checkup import Facts
+    from bench.hardware.doctor.checkup import Facts, LibraryProbe
 
 OLDEST_CUDNN = 90300
+_NOT_FOUND = re.compile(r"(lib\S+): cannot open shared object file")
 
 
 def no_tensorflow(facts: Facts) -> Diagnosis | None:
@@ -74,20 +76,23 @@ def cpu_build(facts: Facts) -> Diagnosis | None:
 def library_broken(facts: Facts) -> Diagnosis | None:
     """A wheel's library is there and cannot be loaded."""
     paths = {Path(path).name: path for path in facts.installation.libraries}
-    broken = [probe for probe in facts.libraries if probe.problem and probe.soname in paths]
-    # What fails for the sake of another one that fails too is not the cause.
-    causes = [probe for probe in broken if paths[probe.soname] in (probe.problem or "") or probe.crashed] or broken
-    if not broken:
+    # A library fails for the sake of another one that it needs, or that is loaded before it: the loader names which. A
+    # symbol that is missing is no damage but a version beside it that does not fit.
+    failed = [probe for probe in facts.libraries if probe.problem and "undefined symbol" not in probe.problem]
+    named = [soname for soname, path in paths.items() if any(path in str(probe.problem) for probe in failed)]
+    crashed = [probe.soname for probe in failed if probe.crashed and probe.soname in paths]
+    soname = next(iter([*named, *crashed]), None)
+    if soname is None:
         return None
-    first = causes[0]
-    distribution = next(library.distribution for library in LIBRARIES if library.soname == first.soname)
+    problem = next(str(one.problem) for one in failed if paths[soname] in str(one.problem) or one.soname == soname)
+    distribution = next(library.distribution for library in LIBRARIES if library.soname == soname)
     installed = next((w.installed for w in facts.installation.wheels if w.distribution == distribution), None)
     wanted = f"{distribution}=={installed}" if installed else distribution
     return Diagnosis(
         cause="library-broken",
         exit_code=EXIT_LIBRARIES,
-        found=f"{first.soname} is installed but cannot be loaded",
-        evidence=(paths[first.soname], str(first.problem)),
+        found=f"{soname} is installed but cannot be loaded",
+        evidence=(paths[soname], problem),
         cure=(
             f"{words.python(facts)} -m pip install --force-reinstall --no-deps --no-cache-dir {shlex.quote(wanted)}",
         ),
@@ -170,14 +175,20 @@ def _missing(facts: Facts) -> list[str]:
         return []
     probe = words.best_listing(facts)
     said = [name for name in probe.missing if name != LIBCUDA] if probe else []
-    unloadable = [one.soname for one in facts.libraries if one.problem and one.soname != LIBCUDA]
+    unloadable = [_lost(one) for one in facts.libraries if one.problem and one.soname != LIBCUDA]
     return list(dict.fromkeys([*said, *unloadable]))
 
 
+def _lost(probe: LibraryProbe) -> str:
+    """The library that the loader did not find: this one, or one that it needs."""
+    found = _NOT_FOUND.match(probe.problem or "")
+    return found[1] if found else probe.soname
+
+
 def _evidence_of_missing(facts: Facts) -> Iterator[str]:
-    problems = {probe.soname: probe.problem for probe in facts.libraries}
+    problems = [probe.problem for probe in facts.libraries if probe.problem]
     for soname in _missing(facts):
-        yield problems.get(soname) or f"TensorFlow could not load {soname}"
+        yield next((problem for problem in problems if soname in problem), f"TensorFlow could not load {soname}")
 
 
 def _pins(facts: Facts, distribution: str) -> tuple[str, ...]:
@@ -186,5 +197,6 @@ def _pins(facts: Facts, distribution: str) -> tuple[str, ...]:
 
 
 def _cudnn(version: int) -> str:
-    """9.3.0 of 90300; see cudnn_version.h."""
-    return f"{version // 10000}.{version // 100 % 100}.{version % 100}"
+    """9.3.0 of 90300, and 8.9.7 of 8907; see cudnn_version.h."""
+    major, rest = divmod(version, 10000 if version >= 90000 else 1000)
+    return f"{major}.{rest // 100}.{rest % 100}"
