@@ -143,6 +143,12 @@ def spin(work: Work) -> int:
         pass
 
 
+def flood(work: Work) -> int:
+    """Say the same thing for ever."""
+    while True:
+        sys.stdout.write("failed to allocate\n" * 1000)
+
+
 def garbage(work: Work) -> int:
     """Write binary junk, half lines and unfinished nesting wherever something is read, then end as if all were well."""
     os.write(work.journal._fd, b'{"event":"epoch","epo\n\xff\xfe\x00\n\n[[[[[[\n"half a line')
@@ -178,6 +184,7 @@ MODES: dict[str, Callable[[Work], int]] = {
         killed_with_heir,
         hang,
         spin,
+        flood,
         garbage,
         diverged,
         hang_up,

@@ -248,6 +248,15 @@ def test_a_worker_that_computes_without_end_is_ended_by_the_timeout(tmp_path: Pa
     assert nobody_left(folder)
 
 
+def test_a_worker_that_fills_the_disk_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never stops talking is `failed` with that reason before the disk is full."""
+    monkeypatch.setattr("bench.launch.local.LONGEST_LOG_BYTES", 1_000_000)
+    folder, result = run_one(tmp_path / "trial", "flood")
+    assert result.status == "failed"
+    assert "more than 1,000,000 bytes" in result.reason
+    assert nobody_left(folder)
+
+
 def test_the_rest_goes_on_after_a_timeout(tmp_path: Path) -> None:
     """A trial that is taken up has used what its finished epochs took; the next trial has all its time."""
     folder, run = make_run(tmp_path / "run", trials=2, timeout=3600.5)
