@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import contextmanager
 from itertools import pairwise
 
 import msgspec
@@ -144,6 +147,29 @@ def test_the_clocks_add_up(tmp_path):
     for epoch in report.epochs.to_dict("records"):
         whole_s = epoch["train_s"] + epoch["validate_s"] + epoch["checkpoint_s"] + epoch["other_s"]
         assert 0 <= epoch["other_s"] < 0.02 * whole_s
+
+
+@contextmanager
+def hog(cpu):
+    """Keep a CPU busy meanwhile."""
+    code = f"import os; os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def test_a_trial_beside_a_hog_is_flagged(tmp_path):
+    """A trial that shares its core with something else says so on its row."""
+    with hog(0):
+        folder, result = run(make_trial("mnist_cnn", cpus=(0,), limit_train=2000), tmp_path / "trial")
+    events, _ = folder.read_events()
+    samples, _ = folder.read_samples()
+    data = TrialData(trial=folder.read_trial(), events=events, samples=samples, result=result)
+    (row,) = frames(run_data(data)).trials.to_dict("records")
+    assert row["others_cpu_percent"] > 25
+    assert any("other processes took" in flag for flag in row["flags"]), row["flags"]
 
 
 def test_one_thread_is_asked_for_and_one_works(tiny, tmp_path):

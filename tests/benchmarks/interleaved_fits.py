@@ -53,6 +53,7 @@ def fit_recorded() -> None:
         phases=phases,
         cell=cell,
         begin_epoch=batches.pipeline.begin_epoch,
+        waited_s=batches.pipeline.waited_s,
         save=lambda _: None,
     )
     print("watch", flush=True)
