@@ -187,8 +187,14 @@ class RunFolder:
         return self.path / "peaks.json"
 
     def read_peaks(self) -> tuple[DevicePeak, ...]:
-        """Return what the devices can attain at best; nothing where it was not measured."""
-        return read_json(self.peaks, tuple[DevicePeak, ...]) if self.peaks.exists() else ()
+        """Return what the devices can attain at best; nothing where it was not measured.
+
+        A file that is damaged counts as none: it can be measured again, and the trials are worth more than it is.
+        """
+        try:
+            return read_json(self.peaks, tuple[DevicePeak, ...])
+        except StoreError:
+            return ()
 
     def write_peaks(self, peaks: Sequence[DevicePeak]) -> None:
         """Remember what the devices can attain at best.

@@ -13,11 +13,20 @@ from facts_for_tests import write_distribution, write_tensorflow
 from stand_ins import cuda, nvml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is measured in tests is not remembered for the tester's own runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOURGLASS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,21 @@ def finished_epochs(out):
     return None
 
 
-LONG = ("--model", "mnist_cnn", "--device", "cpu:1", "--limit-train", 1000, "--limit-test", 100, "--epochs", 12)
+# Devices are measured in `test_use`.
+UNCOMPARED = ("--peak", "off")
+LONG = (
+    *UNCOMPARED,
+    "--model",
+    "mnist_cnn",
+    "--device",
+    "cpu:1",
+    "--limit-train",
+    1000,
+    "--limit-test",
+    100,
+    "--epochs",
+    12,
+)
 
 
 def test_a_run_measures_what_works_and_says_what_does_not(tiny, tmp_path):
@@ -89,7 +103,7 @@ def test_a_run_measures_what_works_and_says_what_does_not(tiny, tmp_path):
     )
     out = tmp_path / "runs"
     done = hourglass(
-        *("run", "--model", f"{tiny},{broken}", "--device", "cpu:1", "--dataset", photos, "--out", out),
+        *("run", *UNCOMPARED, "--model", f"{tiny},{broken}", "--device", "cpu:1", "--dataset", photos, "--out", out),
         *("--epochs", 2, "--repeats", 2, "--name", "mine"),
     )
     assert done.returncode == 1, done.stderr
@@ -111,7 +125,7 @@ def test_a_dry_run_shows_the_matrix_and_writes_nothing(tiny, tmp_path):
     """`--dry-run` builds the models, prints every trial with what it needs, and leaves no folder."""
     out = tmp_path / "runs"
     arguments = ("--model", f"mnist_cnn,{tiny}", "--device", "cpu:1", "--batch-size", "32,64", "--dry-run")
-    done = hourglass("run", *arguments, "--out", out, COLUMNS="160")
+    done = hourglass("run", *UNCOMPARED, *arguments, "--out", out, COLUMNS="160")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mnist_cnn cpu:1") == 2
     assert "1,638,052" in done.stdout

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import bench
 from bench.config import PRESETS, RunConfig
 from bench.errors import StoreError
+from bench.peaks import DevicePeak
 from bench.recipe import Positive, Recipe
 from bench.records import SCHEMA, Event, Record, Result, Run, RunData, Sample, TrialData
 from bench.store import (
@@ -296,6 +297,16 @@ def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(LookupError):
             fail()
+
+
+def test_damaged_peaks_cost_no_run(tmp_path: Path) -> None:
+    """What devices attain is read back, and a damaged file of it leaves the run readable without."""
+    folder = make_run(tmp_path / "run", ok_trial(trial()))
+    known = DevicePeak(device="cpu:2", precision="float32", jit="off", problem="the child was killed")
+    folder.write_peaks([known])
+    assert read_run(folder.path).peaks == (known,)
+    folder.peaks.write_text("[{", encoding="utf-8")
+    assert read_run(folder.path).peaks == ()
 
 
 # The format.

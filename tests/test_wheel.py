@@ -41,7 +41,7 @@ def console_script(*arguments):
 def test_the_console_script_trains_a_built_in_model_beside_a_folder_called_models(elsewhere):
     """The wheel's own models are found, and a user's `models` and `bench` folders are left alone."""
     done = console_script(
-        *("run", "--model", "mnist_cnn", "--device", "cpu:1", "--epochs", "1"),
+        *("run", "--peak", "off", "--model", "mnist_cnn", "--device", "cpu:1", "--epochs", "1"),
         *("--limit-train", "200", "--limit-test", "50"),
     )
     assert done.returncode == 0, done.stderr
