@@ -258,7 +258,7 @@ class Flops(Record, frozen=True, tag="flops", tag_field="event"):
 
 
 class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
-    """A fixed piece of work on the trial's first device, before or after the training; median time in seconds."""
+    """A fixed piece of work on the trial's first device, before or after the training; its shortest time in seconds."""
 
     when: Literal["before", "after"]
     seconds: float

@@ -162,6 +162,13 @@ def test_a_quiet_trial_has_no_flags():
     assert noise_flags(Noise(), Steadiness(None, "3 steps", None), sentinel_before_s=1.0) == ()
 
 
+def test_a_virtual_machine_may_drift_more() -> None:
+    """Others change a virtual machine's speed all the time, so only a larger drift is worth a flag there."""
+    before = {"sentinel_before_s": 1.0, "virtualized": True}
+    assert noise_flags(QUIET, sentinel_after_s=1.08, **before) == ()
+    assert noise_flags(QUIET, sentinel_after_s=1.12, **before) == ("the machine became 12 % slower while it trained",)
+
+
 @pytest.mark.parametrize(
     ("noise", "more", "flag"),
     [

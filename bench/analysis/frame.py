@@ -58,6 +58,7 @@ def load_report(folder: str | Path) -> Report:
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
     peaks = {(found.device, found.precision, found.jit): found.peak for found in data.peaks}
+    system = data.run.host.operating_system
     cells: dict[Cell, int] = {}
     workloads: dict[Cell, int] = {}
     trials = [
@@ -66,6 +67,7 @@ def frames(data: RunData) -> Report:
             cell=cells.setdefault(cell, len(cells) + 1),
             workload=workloads.setdefault(replace(cell, device=ANYWHERE), len(workloads) + 1),
             peak=peaks.get((cell.device.label, cell.precision, cell.jit)),
+            virtualized=system is not None and system.virtualization is not None,
         )
         for trial, cell in ((trial, trial.trial.cell) for trial in data.trials)
     ]

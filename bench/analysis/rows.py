@@ -55,12 +55,16 @@ class TrialRows:
         cell: Number of the trial's cell in the run.
         workload: Number of what the cell trains, wherever it does.
         peak: What a device of its cell attains at best; None if that is not known.
+        virtualized: Whether it ran on a virtual machine.
     """
 
-    def __init__(self, data: TrialData, *, cell: int, workload: int, peak: Peak | None = None) -> None:
+    def __init__(
+        self, data: TrialData, *, cell: int, workload: int, peak: Peak | None = None, virtualized: bool = False
+    ) -> None:
         self._cell = cell
         self._workload = workload
         self._peak = peak
+        self._virtualized = virtualized
         self._data = data
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
@@ -157,6 +161,7 @@ class TrialRows:
                     steadiness,
                     sentinel_before_s=sentinels.get("before"),
                     sentinel_after_s=sentinels.get("after"),
+                    virtualized=self._virtualized,
                 ),
             ),
             "missing": tuple(f"{metric}: {reason}" for metric, reason in result.missing.items()) if result else (),

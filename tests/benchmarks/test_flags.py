@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from bench import catalog
 from bench.analysis.frame import frames
 from bench.data.loading import load
+from bench.hardware.host import detect_host
 from bench.hardware.topology import detect_topology
 from bench.launch.local import LocalRun
 from bench.recipe import Recipe
@@ -50,6 +52,7 @@ def flags_of(trial, folder):
     folder.create(trial)
     result = LocalRun(trial, folder, observer=Silent()).run()
     events, samples = folder.read_events()[0], folder.read_samples()[0]
-    data = TrialData(trial=trial, events=events, samples=samples, result=result)
-    (row,) = frames(run_data(data)).trials.to_dict("records")
+    data = run_data(TrialData(trial=trial, events=events, samples=samples, result=result))
+    here = replace(data, run=replace(data.run, host=detect_host(detect_topology(), ())))
+    (row,) = frames(here).trials.to_dict("records")
     return [flag for flag in row["flags"] if not flag.startswith(EXPECTED)]
