@@ -33,10 +33,11 @@ ROOMS: dict[str, set[str]] = {
     "data": TYPES,
     "hardware": TYPES | {"probes"},
     "meter": TYPES | {"hardware"},
+    "memory": TYPES | {"catalog"},
     "matrix": TYPES | {"config", "catalog", "hardware"},
     "analysis": TYPES | {"store"},
     "report": TYPES | {"store", "analysis"},
-    "launch": TYPES | {"config", "store", "catalog", "data", "hardware", "meter", "matrix"},
+    "launch": TYPES | {"config", "store", "catalog", "data", "hardware", "meter", "matrix", "memory"},
     "worker": TYPES | {"probes", "store", "catalog", "data"},
     "cli": TYPES
     | {"config", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},

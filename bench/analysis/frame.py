@@ -51,7 +51,14 @@ def load_report(folder: str | Path) -> Report:
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
     numbers: dict[Cell, int] = {}
-    trials = [TrialRows(numbers.setdefault(trial.trial.cell, len(numbers) + 1), trial) for trial in data.trials]
+    trials = [
+        TrialRows(
+            numbers.setdefault(trial.trial.cell, len(numbers) + 1),
+            trial,
+            estimate=data.run.estimates.get(trial.trial.key),
+        )
+        for trial in data.trials
+    ]
     return Report(
         run=data.run,
         trials=typed(TRIALS, (rows.trial() for rows in trials)),

@@ -19,7 +19,7 @@ from bench.records import Attempt, Built, Epoch, Memory, Phase, PhaseDone, Steps
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bench.records import Event, Sample, TrialData
+    from bench.records import Event, MemoryEstimate, Sample, TrialData
 
 Row = dict[str, Any]
 Kind = TypeVar("Kind")
@@ -43,11 +43,13 @@ class TrialRows:
     Args:
         cell: Number of the trial's cell in the run.
         data: All that the run folder holds of the trial.
+        estimate: What the trial was expected to need; None if that is not known.
     """
 
-    def __init__(self, cell: int, data: TrialData) -> None:
+    def __init__(self, cell: int, data: TrialData, *, estimate: MemoryEstimate | None = None) -> None:
         self._cell = cell
         self._data = data
+        self._estimate = estimate
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
         self._segments = surviving_samples(data.samples, self._attempts)
@@ -95,8 +97,10 @@ class TrialRows:
             "step_s": _median_step_s(self._steps) if cell.device.kind == "cpu" else None,
             "images_per_s": self._images_trained() / train_s if train_s else None,
             "peak_rss_bytes": _highest([event.peak_rss_bytes for event in memory] + self._sampled("peak_rss_bytes")),
+            "estimated_bytes": self._estimate.total_bytes if self._estimate else None,
             "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
             "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in memory),
+            "estimated_gpu_bytes": self._estimate.gpu_total_bytes if self._estimate else None,
             "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
             "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
             "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),

@@ -38,6 +38,9 @@ def run(
     limit_test: Annotated[Number, typer.Option(help="Use so many test images.")] = None,
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None,
     timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None,
+    force: Annotated[
+        bool | None, typer.Option("--force", help="Run what does not fit into memory by the estimate too.")
+    ] = None,
     order: Annotated[Text, typer.Option(help="interleaved (A B B A), grouped or random.")] = None,
     sample_interval: Annotated[Text, typer.Option(help="Time between two samples of memory, CPU and GPU.")] = None,
     data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
@@ -70,6 +73,7 @@ def run(
         "limit-test": limit_test,
         "validation": validation,
         "timeout": timeout,
+        "force": force,
         "order": order,
         "sample-interval": sample_interval,
         "data-dir": data_dir,
