@@ -40,8 +40,6 @@ ALLOCATOR_RATIO = 1.3
 # XLA on the CPU lays convolutions out as matrices: 1.8 to 2.5 times what the step holds without it.
 XLA_CPU_RATIO = 2.3
 
-# While it is loaded, a data set stands in memory as it was read and as it was taken, then as taken and as tensors.
-LOADING_COPIES = 2
 PREFETCHED_BATCHES = 2  # of bench.worker.pipeline, which besides makes as many at a time as there are threads
 BATCH_COPIES = 2  # of a batch in the making: before and after a step of its normalisation
 OUTPUT_COPIES = 4  # of the test set's outputs, as float64, while loss and confidences are computed
@@ -68,12 +66,13 @@ class Room:
         return needed.gpu_total_bytes is None or self.gpu_bytes is None or needed.gpu_total_bytes <= self.gpu_bytes
 
 
-def estimate(cell: Cell, described: ModelDescription) -> MemoryEstimate | None:
+def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> MemoryEstimate | None:
     """Estimate the peak memory of a cell's trials.
 
     Args:
         cell: The cell.
         described: Its model, as built for the cell's images and precision.
+        loading_bytes: What its data set takes while it is loaded.
 
     Returns:
         The estimate, or None for a model whose training step could not be traced.
@@ -100,7 +99,7 @@ def estimate(cell: Cell, described: ModelDescription) -> MemoryEstimate | None:
     return MemoryEstimate(
         runtime_bytes=RUNTIME_BYTES + (CUDA_HOST_BYTES if on_gpu else 0) + (XLA_BYTES if cell.jit == "on" else 0),
         # Loading is over when the model is built: the larger of the two moments counts.
-        data_bytes=max(pixels_bytes + batches_bytes + outputs_bytes, LOADING_COPIES * pixels_bytes - model_bytes),
+        data_bytes=max(pixels_bytes + batches_bytes + outputs_bytes, loading_bytes - model_bytes),
         parameters_bytes=parameters_bytes,
         activations_bytes=activations_bytes,
         allocator_bytes=round(held_bytes) - parameters_bytes - activations_bytes,
@@ -119,15 +118,16 @@ def optimizer_slots(recipe: Recipe) -> int:
             return int(bool(recipe.momentum))
 
 
-def explain_shortage(cell: Cell, described: ModelDescription, room: Room) -> str | None:
+def explain_shortage(cell: Cell, described: ModelDescription, room: Room, *, loading_bytes: int) -> str | None:
     """Say that a cell cannot fit, with the figures and the next step; None if it can, or if nobody can tell.
 
     Args:
         cell: The cell.
         described: Its model, as for `estimate`.
         room: The memory that there is.
+        loading_bytes: As for `estimate`.
     """
-    needed = estimate(cell, described)
+    needed = estimate(cell, described, loading_bytes=loading_bytes)
     if needed is None or room.fits(needed):
         return None
     parts = {"runtime": needed.runtime_bytes, "data": needed.data_bytes}
@@ -141,7 +141,7 @@ def explain_shortage(cell: Cell, described: ModelDescription, room: Room) -> str
     else:
         on_host = parts if needed.gpu_total_bytes is not None else parts | model
         figures = f"{_needs(on_host)}, {_size(room.host_bytes)} available"
-    return f"{figures}; --force runs it anyway, {_advice(cell, described, room)}"
+    return f"{figures}; --force runs it anyway, {_advice(cell, described, room, loading_bytes=loading_bytes)}"
 
 
 def _needs(parts: dict[str, int]) -> str:
@@ -149,11 +149,11 @@ def _needs(parts: dict[str, int]) -> str:
     return f"needs about {_size(sum(parts.values()))} ({listed})"
 
 
-def _advice(cell: Cell, described: ModelDescription, room: Room) -> str:
+def _advice(cell: Cell, described: ModelDescription, room: Room, *, loading_bytes: int) -> str:
     """The largest half, quarter and so on of the batch that would fit."""
     batch_size = cell.batch_size // 2
     while batch_size:
-        needed = estimate(replace(cell, batch_size=batch_size), described)
+        needed = estimate(replace(cell, batch_size=batch_size), described, loading_bytes=loading_bytes)
         if needed is not None and room.fits(needed):
             total_bytes = needed.total_bytes if needed.gpu_total_bytes is None else needed.gpu_total_bytes
             return f"a batch size of {batch_size} would need about {_size(total_bytes)}"

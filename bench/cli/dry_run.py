@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bench.records import MemoryEstimate
 
 LEGEND = (
-    "memory: the estimated peak of the process; parameters: weights, optimizer values, gradients; activations: what a "
-    "training step holds for its images; the rest is TensorFlow itself, the data, and what its allocator holds beyond"
+    "memory: the expected peak of the process; activations: the part of it that a training step holds for its images; "
+    "the rest is TensorFlow, the data, weights, gradients, the optimizer's values and the allocator's spare room"
 )
 
 
@@ -31,7 +31,7 @@ def show(prepared: Prepared) -> None:
     )
     on_gpu = any(trial.cell.device.kind == "gpu" for trial in plan.trials)
     matrix = table(
-        *("#", "trial", "CPUs", "seed", "batch", "steps", "weights", "parameters", "activations", "memory"),
+        *("#", "trial", "CPUs", "seed", "batch", "steps", "parameters", "activations", "memory"),
         *(["GPU memory"] if on_gpu else []),
     )
     for number, trial in enumerate(plan.trials, start=1):
@@ -61,6 +61,6 @@ def show(prepared: Prepared) -> None:
 
 def _needs(needed: MemoryEstimate | None, *, on_gpu: bool) -> list[str]:
     if needed is None:
-        return [MISSING] * (4 if on_gpu else 3)
-    shown = [needed.parameters_bytes, needed.activations_bytes, needed.total_bytes]
+        return [MISSING] * (3 if on_gpu else 2)
+    shown = [needed.activations_bytes, needed.total_bytes]
     return [*map(size, shown), *([size(needed.gpu_total_bytes)] if on_gpu else [])]

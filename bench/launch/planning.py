@@ -82,10 +82,10 @@ def prepare(config: RunConfig) -> Prepared:
         limit_test=config.limit_test,
         validation=config.validation,
     )
-    dataset, data_warnings = data.spec, data.warnings
+    dataset, data_warnings, loading_bytes = data.spec, data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
     plan = expand(config, models=models, choices=choices, dataset=dataset)
-    preflight = examine_memory(plan, dataset)
+    preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
     if not config.force:
         plan = replace(plan, refusals={**plan.refusals, **preflight.refusals()})
     return Prepared(

@@ -50,8 +50,14 @@ class Preflight:
         return {key: ("skipped", reason) for key, reason in self.shortages.items()}
 
 
-def examine_memory(plan: Plan, dataset: DatasetSpec) -> Preflight:
-    """Estimate the memory of every trial that is not refused yet, and compare it with what is available."""
+def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> Preflight:
+    """Estimate the memory of every trial that is not refused yet, and compare it with what is available.
+
+    Args:
+        plan: The trials.
+        dataset: Their data set.
+        loading_bytes: What it takes while it is loaded.
+    """
     available_bytes = read_available_memory_bytes()
     free_gpu_bytes = cache(read_free_memory_bytes)
     cells = {trial.key: trial.cell for trial in plan.trials if trial.key not in plan.refusals}
@@ -63,11 +69,11 @@ def examine_memory(plan: Plan, dataset: DatasetSpec) -> Preflight:
     estimates, shortages = {}, {}
     for key, cell in cells.items():
         described = descriptions[cell.model, cell.precision]
-        if (needed := estimate(cell, described)) is not None:
+        if (needed := estimate(cell, described, loading_bytes=loading_bytes)) is not None:
             estimates[key] = needed
             known = [free for uuid in cell.device.gpu_uuids if (free := free_gpu_bytes(uuid)) is not None]
             room = Room(host_bytes=available_bytes, gpu_bytes=min(known, default=None))
-            if (shortage := explain_shortage(cell, described, room)) is not None:
+            if (shortage := explain_shortage(cell, described, room, loading_bytes=loading_bytes)) is not None:
                 shortages[key] = shortage
     return Preflight(
         available_bytes=available_bytes, descriptions=descriptions, estimates=estimates, shortages=shortages

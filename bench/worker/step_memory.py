@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import keras
 
 # Two sizes of batch tell what grows with it from what does not; not 1, which broadcasts.
@@ -57,7 +55,7 @@ def _trace(model: keras.Model, shape: tuple[int, ...]) -> tf.Graph:
 
 def _held_bytes(graph: tf.Graph) -> list[int]:
     """Bytes that are held while each operation runs."""
-    operations: Sequence[tf.Operation] = graph.get_operations()
+    operations = _needed(graph)
     last_reader = {_owner(tensor): number for number, op in enumerate(operations) for tensor in op.inputs}
     last_reader |= dict.fromkeys(map(_owner, graph.outputs), len(operations))
     change = [0] * (len(operations) + 2)
@@ -67,6 +65,18 @@ def _held_bytes(graph: tf.Graph) -> list[int]:
                 change[number] += _size_bytes(tensor)
                 change[last_reader[tensor.name] + 1] -= _size_bytes(tensor)
     return list(accumulate(change))[: len(operations)]
+
+
+def _needed(graph: tf.Graph) -> list[tf.Operation]:
+    """The operations in their order, without those that nothing needs, such as gradients of frozen weights."""
+    found: set[tf.Operation] = set()
+    ahead = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs]
+    while ahead:
+        op = ahead.pop()
+        if op not in found:
+            found.add(op)
+            ahead += [*(tensor.op for tensor in op.inputs), *op.control_inputs]
+    return [op for op in graph.get_operations() if op in found]
 
 
 def _owner(tensor: tf.Tensor) -> str:
