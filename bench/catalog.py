@@ -67,7 +67,9 @@ class LayerDescription(Record, frozen=True):
 class ModelDescription(Record, frozen=True):
     """A model as it was built, or the problem that kept it from being built.
 
-    `activations` counts the outputs of all layers for one image: what training keeps for the backward pass, at least.
+    `activations` counts the outputs of all layers for one image. `step_bytes` is what a training step holds whatever
+    the batch (gradients above all), `step_image_bytes` what it holds for each image, at its fullest moment; both are
+    None where the step could not be traced.
     """
 
     name: str
@@ -76,6 +78,8 @@ class ModelDescription(Record, frozen=True):
     trainable_parameters: int = 0
     activations: int = 0
     layers: tuple[LayerDescription, ...] = ()
+    step_bytes: int | None = None
+    step_image_bytes: int | None = None
 
 
 def names() -> tuple[str, ...]:

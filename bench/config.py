@@ -49,6 +49,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     limit_test: Count | None = None
     validation: Fraction = 0.1
     timeout: Positive | None = None
+    force: bool = False
     order: Order = "interleaved"
     peak: PeakSource = "cached"
     sample_interval: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.2

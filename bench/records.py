@@ -323,8 +323,46 @@ class Result(Record, frozen=True):
     missing: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class MemoryEstimate(Record, frozen=True):
+    """What a trial is expected to need at its peak, before it runs; `bench.memory` says where the parts come from.
+
+    Attributes:
+        runtime_bytes: Python and TensorFlow.
+        data_bytes: Images, batches, what the test puts out.
+        parameters_bytes: Weights, optimizer values, gradients.
+        activations_bytes: What a training step holds for the images of a batch.
+        allocator_bytes: What TensorFlow's allocator holds beyond the two.
+        gpu_runtime_bytes: CUDA's own, on each GPU; None on a CPU.
+    """
+
+    runtime_bytes: int
+    data_bytes: int
+    parameters_bytes: int
+    activations_bytes: int
+    allocator_bytes: int
+    gpu_runtime_bytes: int | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """The worker's resident set."""
+        on_host = self._model_bytes if self.gpu_runtime_bytes is None else 0
+        return self.runtime_bytes + self.data_bytes + on_host
+
+    @property
+    def gpu_total_bytes(self) -> int | None:
+        """Memory of each of the trial's GPUs; None on a CPU."""
+        return None if self.gpu_runtime_bytes is None else self.gpu_runtime_bytes + self._model_bytes
+
+    @property
+    def _model_bytes(self) -> int:
+        return self.parameters_bytes + self.activations_bytes + self.allocator_bytes
+
+
 class Run(Record, frozen=True):
-    """A run as it was asked for: everything but what the trials did."""
+    """A run as it was asked for: everything but what the trials did.
+
+    `estimates` has what each trial was expected to need, by its key, where its model could be built for that.
+    """
 
     schema: int
     version: str
@@ -334,6 +372,7 @@ class Run(Record, frozen=True):
     config: RunConfig
     host: Host
     trials: tuple[Trial, ...]
+    estimates: dict[str, MemoryEstimate] = msgspec.field(default_factory=dict)
 
 
 class TrialData(Record, frozen=True):

@@ -123,6 +123,12 @@ def killed(work: Work) -> int:
     return 0
 
 
+def devour(work: Work) -> int:
+    """Take a gigabyte, which a limited control group does not grant, then crash."""
+    taken = [bytearray(os.urandom(1000) * 10_000) for _ in range(100)]
+    return crash(work) if taken else 0
+
+
 def killed_with_heir(work: Work) -> int:
     """Die, and leave a process behind that holds the channel to the launcher open."""
     _start_child(work)
@@ -181,6 +187,7 @@ MODES: dict[str, Callable[[Work], int]] = {
         segfault,
         real_time_signal,
         killed,
+        devour,
         killed_with_heir,
         hang,
         spin,

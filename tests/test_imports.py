@@ -37,10 +37,11 @@ ROOMS: dict[str, set[str]] = {
     "data": TYPES,
     "hardware": TYPES | {"config", "store", "probes", "peaks"},
     "meter": TYPES | {"hardware"},
+    "memory": TYPES | {"catalog"},
     "matrix": TYPES | {"config", "catalog", "hardware"},
     "analysis": TYPES | {"store", "peaks"},
     "report": TYPES | {"peaks", "store", "analysis"},
-    "launch": TYPES | {"config", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
+    "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"probes", "peaks", "store", "catalog", "data"},
     "cli": TYPES
     | {"config", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},

@@ -95,10 +95,14 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "data_wait_fraction": Column("Float64", "share of training in which it waited for batches, 0 to 1"),
         "verdict": Column("string", "what limits the training, in words"),
         "peak_rss_bytes": Column("Int64", "the worker's highest resident set, bytes"),
+        "estimated_bytes": Column("Int64", "what peak_rss_bytes was expected to be, before the trial ran, bytes"),
         "peak_pss_bytes": Column("Int64", "the process tree's highest proportional set that was sampled, bytes"),
         "cpu_percent": Column("Float64", "CPU time over time passed, mean while training; 100 is one core, percent"),
         "gpu_utilization_percent": Column("Float64", "time in which any kernel ran, mean while training, percent"),
         "peak_gpu_bytes": Column("Int64", "peak of TensorFlow's GPU allocator, bytes"),
+        "estimated_gpu_bytes": Column(
+            "Int64", "memory of each GPU that was expected to be used, before the trial ran, bytes"
+        ),
         "gpu_memory_used_bytes": Column("Int64", "memory used on the trial's GPUs by anyone, highest sample, bytes"),
         "energy_joules": Column("Float64", "energy of all the trial's GPUs, from first to last sample, joules"),
         "package_energy_joules": Column(

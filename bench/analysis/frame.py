@@ -67,6 +67,7 @@ def frames(data: RunData) -> Report:
             cell=cells.setdefault(cell, len(cells) + 1),
             workload=workloads.setdefault(replace(cell, device=ANYWHERE), len(workloads) + 1),
             peak=peaks.get((cell.device.label, cell.precision, cell.jit)),
+            estimate=data.run.estimates.get(trial.trial.key),
             virtualized=system is not None and system.virtualization is not None,
         )
         for trial, cell in ((trial, trial.trial.cell) for trial in data.trials)

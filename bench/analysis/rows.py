@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.peaks import Peak
-    from bench.records import Event, Sample, TrialData
+    from bench.records import Event, MemoryEstimate, Sample, TrialData
 
 Row = dict[str, Any]
 Kind = TypeVar("Kind")
@@ -55,17 +55,26 @@ class TrialRows:
         cell: Number of the trial's cell in the run.
         workload: Number of what the cell trains, wherever it does.
         peak: What a device of its cell attains at best; None if that is not known.
+        estimate: What the trial was expected to need; None if that is not known.
         virtualized: Whether it ran on a virtual machine.
     """
 
     def __init__(
-        self, data: TrialData, *, cell: int, workload: int, peak: Peak | None = None, virtualized: bool = False
+        self,
+        data: TrialData,
+        *,
+        cell: int,
+        workload: int,
+        peak: Peak | None = None,
+        estimate: MemoryEstimate | None = None,
+        virtualized: bool = False,
     ) -> None:
         self._cell = cell
         self._workload = workload
         self._peak = peak
         self._virtualized = virtualized
         self._data = data
+        self._estimate = estimate
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
         self._segments = surviving_samples(data.samples, self._attempts)
@@ -135,8 +144,10 @@ class TrialRows:
             "data_wait_fraction": use.wait_fraction,
             "verdict": use.verdict,
             "peak_rss_bytes": _highest([event.peak_rss_bytes for event in memory] + self._sampled("peak_rss_bytes")),
+            "estimated_bytes": self._estimate.total_bytes if self._estimate else None,
             "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
             "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in memory),
+            "estimated_gpu_bytes": self._estimate.gpu_total_bytes if self._estimate else None,
             "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
             "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
             "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),

@@ -5,73 +5,62 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench import catalog
 from bench.cli.console import console
 from bench.cli.tables import table
-from bench.launch.describing import describe_models
-from bench.report.format import size
+from bench.report.format import MISSING, size
 
 if TYPE_CHECKING:
-    from bench.catalog import ModelDescription
     from bench.launch.planning import Prepared
-    from bench.recipe import Optimizer
-    from bench.records import Cell
+    from bench.records import MemoryEstimate
 
-FLOAT32_BYTES = 4
-# Values that each optimizer keeps a trained parameter, beside the parameter and its gradient.
-SLOTS: dict[Optimizer, int] = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
+LEGEND = (
+    "memory: the expected peak of the process; activations: the part of it that a training step holds for its images; "
+    "the rest is TensorFlow, the data, weights, gradients, the optimizer's values and the allocator's spare room"
+)
 
 
 def show(prepared: Prepared) -> None:
-    """Print the trials in their order, with sizes from models that are really built."""
-    plan, data = prepared.plan, prepared.dataset
+    """Print the trials in their order, with what each would need."""
+    plan, data, preflight = prepared.plan, prepared.dataset, prepared.preflight
     terminal = console()
-    specs = tuple(
-        {
-            trial.cell.model.name: trial.cell.model
-            for trial in plan.trials
-            if catalog.read(catalog.locate(trial.cell.model)).problem is None
-        }.values()
-    )
-    built = describe_models(specs, input_shape=data.input_shape, num_classes=data.num_classes) if specs else ()
-    described = dict(zip(specs, built, strict=True))
     pixels = (data.num_train + data.num_validation + data.num_test) * math.prod(data.input_shape)
     terminal.print(
         f"{data.name}: {data.num_train:,} training, {data.num_validation:,} validation and {data.num_test:,} test "
         f"images of {' × '.join(map(str, data.input_shape))}, {data.num_classes} classes, {size(pixels)} as uint8",
         soft_wrap=True,
     )
-    matrix = table("#", "trial", "CPUs", "seed", "batch", "steps", "parameters", "weights + optimizer", "activations")
+    on_gpu = any(trial.cell.device.kind == "gpu" for trial in plan.trials)
+    matrix = table(
+        *("#", "trial", "CPUs", "seed", "batch", "steps", "parameters", "activations", "memory"),
+        *(["GPU memory"] if on_gpu else []),
+    )
     for number, trial in enumerate(plan.trials, start=1):
         cell = trial.cell
-        cpus = ",".join(map(str, cell.device.cpus)) or "–"
+        described = preflight.descriptions.get((cell.model, cell.precision))
         matrix.add_row(
             str(number),
             cell.label,
-            cpus,
+            ",".join(map(str, cell.device.cpus)) or MISSING,
             str(trial.seed),
             str(cell.batch_size),
             f"{cell.epochs} × {cell.steps_per_epoch}",
-            *_needs(cell, described.get(cell.model)),
+            f"{described.parameters:,}" if described and not described.problem else MISSING,
+            *_needs(preflight.estimates.get(trial.key), on_gpu=on_gpu),
         )
     terminal.print(matrix)
     for trial in plan.trials:
         if trial.key in plan.refusals:
             status, reason = plan.refusals[trial.key]
-            terminal.print(f"{trial.cell.label} will be {status}: {reason}", soft_wrap=True)
-    for description in described.values():
+            label = f"{trial.cell.label}, batch {trial.cell.batch_size}, seed {trial.seed}"
+            terminal.print(f"{label} will be {status}: {reason}", soft_wrap=True)
+    for description in preflight.descriptions.values():
         if description.problem:
             terminal.print(f"{description.name} will fail: {description.problem}", soft_wrap=True)
-    terminal.print("activations: outputs of all layers for one batch; training keeps about that much, or more")
+    terminal.print(f"{size(preflight.available_bytes)} of memory available; {LEGEND}", soft_wrap=True)
 
 
-def _needs(cell: Cell, described: ModelDescription | None) -> tuple[str, str, str]:
-    if described is None or described.problem:
-        return "–", "–", "–"
-    slots = SLOTS[cell.recipe.optimizer] + bool(cell.recipe.optimizer == "sgd" and cell.recipe.momentum)
-    values = described.parameters + (1 + slots) * described.trainable_parameters
-    return (
-        f"{described.parameters:,}",
-        size(values * FLOAT32_BYTES),
-        size(described.activations * cell.batch_size * FLOAT32_BYTES),
-    )
+def _needs(needed: MemoryEstimate | None, *, on_gpu: bool) -> list[str]:
+    if needed is None:
+        return [MISSING] * (3 if on_gpu else 2)
+    shown = [needed.activations_bytes, needed.total_bytes]
+    return [*map(size, shown), *([size(needed.gpu_total_bytes)] if on_gpu else [])]

@@ -40,6 +40,9 @@ def run(
     limit_test: Annotated[Number, typer.Option(help="Use so many test images.")] = None,
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None,
     timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None,
+    force: Annotated[
+        bool | None, typer.Option("--force", help="Run what does not fit into memory by the estimate too.")
+    ] = None,
     order: Annotated[Text, typer.Option(help="interleaved (A B B A), grouped or random.")] = None,
     peak: Annotated[Text, typer.Option(help="What devices attain at best: cached, refresh or off.")] = None,
     sample_interval: Annotated[Text, typer.Option(help="Time between two samples of memory, CPU and GPU.")] = None,
@@ -74,6 +77,7 @@ def run(
         "limit-test": limit_test,
         "validation": validation,
         "timeout": timeout,
+        "force": force,
         "order": order,
         "peak": peak,
         "sample-interval": sample_interval,

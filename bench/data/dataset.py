@@ -62,6 +62,7 @@ class Dataset:
         class_names: Names by label.
         coarse_names: Names of groups of classes; empty for a data set without groups.
         coarse_of_fine: Group of each class; empty likewise.
+        loading_bytes: Pixels in memory while it was loaded, at their most: as they were read and as they were taken.
         sha256: Of the pixels and labels of both splits, the validation images among the training images.
         official: Whether the files are the published ones; None for data that has no published form.
         warnings: What the user should know about the files.
@@ -77,6 +78,7 @@ class Dataset:
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...]
     coarse_of_fine: tuple[int, ...]
+    loading_bytes: int
     sha256: str
     official: bool | None
     warnings: tuple[str, ...]

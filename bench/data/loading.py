@@ -84,6 +84,7 @@ def load(
         class_names=splits.class_names,
         coarse_names=splits.coarse_names,
         coarse_of_fine=splits.coarse_of_fine,
+        loading_bytes=sum(pixels.nbytes for pixels in (splits.x_train, splits.x_test, x_train, x_test)),
         sha256=_digest(x_train, y_train, x_test, y_test),
         official=splits.official,
         warnings=splits.warnings,

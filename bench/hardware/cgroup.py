@@ -15,6 +15,10 @@ from bench.hardware.kernel_files import read_text
 # v1 writes "no limit" as the largest multiple of the page size below 2^63.
 _NO_LIMIT_BYTES = 1 << 60
 
+# Version 1 tells of a group together with those below it under names of their own.
+_MEMORY_USAGE = {1: "memory.usage_in_bytes", 2: "memory.current"}
+_CACHED_FILES = {1: ("total_inactive_file", "total_active_file"), 2: ("inactive_file", "active_file")}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ControlGroup:
@@ -66,11 +70,35 @@ def read_cpu_quota_cores(root: Path = Path("/")) -> float | None:
 def read_memory_limit_bytes(root: Path = Path("/")) -> int | None:
     """The memory that the control groups grant; None for no limit."""
     group = find_control_group("memory", root)
+    limits = [] if group is None else [_memory_limit_bytes(folder, group.version) for folder in group.folders]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def read_memory_room_bytes(root: Path = Path("/")) -> int | None:
+    """The memory that the control groups would grant besides what is used; None for no limit.
+
+    Cached files are charged to a group like anything else, but give way where memory is needed.
+    """
+    group = find_control_group("memory", root)
     if group is None:
         return None
-    name = "memory.max" if group.version == 2 else "memory.limit_in_bytes"
-    limits = [_number(read_text(folder / name)) for folder in group.folders]
-    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT_BYTES), default=None)
+    rooms = []
+    for folder in group.folders:
+        limit = _memory_limit_bytes(folder, group.version)
+        usage = _number(read_text(folder / _MEMORY_USAGE[group.version]))
+        if limit is not None and usage is not None:
+            rooms.append(limit - usage + _cached_files_bytes(folder, group.version))
+    return min((max(0, room) for room in rooms), default=None)
+
+
+def _memory_limit_bytes(folder: Path, version: Literal[1, 2]) -> int | None:
+    limit = _number(read_text(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes")))
+    return limit if limit is not None and limit < _NO_LIMIT_BYTES else None
+
+
+def _cached_files_bytes(folder: Path, version: Literal[1, 2]) -> int:
+    pairs = (line.split() for line in read_text(folder / "memory.stat").splitlines())
+    return sum(int(value) for name, value in pairs if name in _CACHED_FILES[version])
 
 
 def _membership(controller: str, root: Path) -> tuple[Literal[1, 2], PurePosixPath | None]:

@@ -80,6 +80,18 @@ def detect_gpus() -> GpuSurvey:
     )
 
 
+def read_free_memory_bytes(uuid: str) -> int | None:
+    """Memory of a GPU that nobody uses now; None if NVML does not tell. Never raises."""
+    try:
+        pynvml.nvmlInit()
+        try:
+            return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid)).free)
+        finally:
+            _try(pynvml.nvmlShutdown)
+    except pynvml.NVMLError:
+        return None
+
+
 def select_visible(gpus: Sequence[Gpu], value: str) -> tuple[Gpu, ...]:
     """Keep the GPUs that CUDA would show for a value of `CUDA_VISIBLE_DEVICES`, in their own order.
 

@@ -16,11 +16,17 @@ from bench.records import Device, ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.recipe import Precision
+
 TIMEOUT_S = 300
 
 
 def describe_models(
-    specs: Sequence[ModelSpec], *, input_shape: tuple[int, int, int], num_classes: int
+    specs: Sequence[ModelSpec],
+    *,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    precision: Precision = "float32",
 ) -> tuple[ModelDescription, ...]:
     """Build models in a process of their own and describe them.
 
@@ -28,6 +34,7 @@ def describe_models(
         specs: The model files.
         input_shape: Height, width, channels of an image.
         num_classes: Classes to tell apart.
+        precision: The Keras dtype policy that they are built under. Defaults to `"float32"`.
 
     Returns:
         One description a model; one that cannot be built has a `problem`.
@@ -35,7 +42,7 @@ def describe_models(
     Raises:
         ModelError: The process itself failed.
     """
-    request = msgspec.json.encode((tuple(specs), input_shape, num_classes)).decode()
+    request = msgspec.json.encode((tuple(specs), input_shape, num_classes, precision)).decode()
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "bench.worker.describe", request],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
 from bench.hardware.topology import detect_topology
 from bench.hardware.verify import verify_gpu
+from bench.launch.preflight import Preflight, examine_memory
 from bench.matrix import Plan, expand
 from bench.records import SCHEMA, Result, Run
 from bench.store import RunFolder
@@ -41,6 +42,7 @@ class Prepared:
         host: The machine.
         dataset: What is trained and tested on.
         plan: The trials, and those that cannot run.
+        preflight: What each trial is expected to need.
         warnings: What the user should know before it begins.
     """
 
@@ -48,6 +50,7 @@ class Prepared:
     host: Host
     dataset: DatasetSpec
     plan: Plan
+    preflight: Preflight
     warnings: tuple[str, ...]
 
 
@@ -79,15 +82,23 @@ def prepare(config: RunConfig) -> Prepared:
         limit_test=config.limit_test,
         validation=config.validation,
     )
+    dataset, data_warnings, loading_bytes = data.spec, data.warnings, data.loading_bytes
+    del data  # what it takes must not be missing from the memory that the preflight finds
+    plan = expand(config, models=models, choices=choices, dataset=dataset)
+    preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
+    if not config.force:
+        plan = replace(plan, refusals={**plan.refusals, **preflight.refusals()})
     return Prepared(
         config=config,
         host=detect_host(topology, survey.gpus, with_name=config.host_name),
-        dataset=data.spec,
-        plan=expand(config, models=models, choices=choices, dataset=data.spec),
+        dataset=dataset,
+        plan=plan,
+        preflight=preflight,
         warnings=(
             *_neglected_cards(choices, survey),
-            *data.warnings,
+            *data_warnings,
             *(f"{model.spec.name}: {model.problem}" for model in models if model.problem),
+            *([preflight.problem] if preflight.problem else []),
         ),
     )
 
@@ -133,6 +144,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             config=config,
             host=prepared.host,
             trials=plan.trials,
+            estimates=dict(prepared.preflight.estimates),
         ),
         refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
     )

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING
 
+import keras
 import msgspec
 
 from bench.catalog import LayerDescription, ModelDescription
 from bench.errors import ModelError
+from bench.recipe import Precision
 from bench.records import ModelSpec
 from bench.worker import building
-
-if TYPE_CHECKING:
-    import keras
+from bench.worker.step_memory import step_memory
 
 
 def main() -> None:
     """Describe the models named on the command line."""
-    specs, input_shape, num_classes = msgspec.json.decode(
-        sys.argv[1], type=tuple[tuple[ModelSpec, ...], tuple[int, int, int], int]
+    specs, input_shape, num_classes, precision = msgspec.json.decode(
+        sys.argv[1], type=tuple[tuple[ModelSpec, ...], tuple[int, int, int], int, Precision]
     )
+    keras.config.set_dtype_policy(precision)
     sys.stdout.write(msgspec.json.encode([describe(s, input_shape, num_classes) for s in specs]).decode() + "\n")
 
 
@@ -34,13 +34,24 @@ def describe(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: in
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a model file may do anything
         return ModelDescription(name=spec.name, problem=f"{type(error).__name__}: {error}")
     layers = tuple(_describe_layer(layer) for layer in model.layers)
+    step = _step_memory(model, input_shape)
     return ModelDescription(
         name=spec.name,
         parameters=model.count_params(),
         trainable_parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
         activations=sum(layer.activations for layer in layers),
         layers=layers,
+        step_bytes=step and step[0],
+        step_image_bytes=step and step[1],
     )
+
+
+def _step_memory(model: keras.Model, input_shape: tuple[int, int, int]) -> tuple[int, int] | None:
+    """None for a model that cannot be traced so; whether it can be trained will show."""
+    try:
+        return step_memory(model, input_shape)
+    except Exception:  # noqa: BLE001 -- a model may do anything
+        return None
 
 
 def _describe_layer(layer: keras.Layer) -> LayerDescription:
