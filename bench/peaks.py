@@ -6,7 +6,7 @@ from bench.config import Jit
 from bench.recipe import Positive, Precision
 from bench.record import Record
 
-UNDISTURBED = 0.95  # of the CPU time that the threads could have got; a peak below it is too low
+UNDISTURBED = 0.9  # of the CPU time that the threads could have got; a peak below it is too low
 METHOD = 1  # counts the ways in which peaks were measured; one that was measured in an earlier way is forgotten
 
 
@@ -16,7 +16,8 @@ class Peak(Record, frozen=True):
     Attributes:
         flops_per_s: FLOPs a second, 2 a multiply-add: the larger of the two below.
         flops_by: What attained it, such as `3×3 convolution, 256 channels, 16×16, batch 64, forward`.
-        bandwidth_bytes_per_s: Memory traffic of a triad, a ← a - s·b, over arrays larger than the caches.
+        bandwidth_bytes_per_s: Memory traffic of a triad, a ← a - s·b, over arrays larger than the caches; None where
+            there was no memory for them.
         dispatch_s: Median time of a training step of `fit` in which there is next to nothing to compute.
         operation_s: What each operation of a graph costs in which there is next to nothing to compute.
         precision: The Keras dtype policy.
@@ -32,7 +33,7 @@ class Peak(Record, frozen=True):
 
     flops_per_s: Positive
     flops_by: str
-    bandwidth_bytes_per_s: Positive
+    bandwidth_bytes_per_s: Positive | None
     dispatch_s: Positive
     operation_s: float
     precision: Precision
@@ -49,6 +50,7 @@ class DevicePeak(Record, frozen=True):
     """What was found out about one device of a run.
 
     Attributes:
+        machine: Digest of the machine that it belongs to.
         device: Its label, as `Device.label` has it.
         precision: The Keras dtype policy.
         jit: Whether XLA compiled what was timed.
@@ -56,8 +58,14 @@ class DevicePeak(Record, frozen=True):
         problem: Why not.
     """
 
+    machine: str
     device: str
     precision: Precision
     jit: Jit
     peak: Peak | None = None
     problem: str | None = None
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether it was measured, and while nothing else kept the device busy as far as that can be seen."""
+        return self.peak is not None and (self.peak.cpu_share is None or self.peak.cpu_share >= UNDISTURBED)

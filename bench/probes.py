@@ -52,6 +52,7 @@ class PeakRequest(Record, frozen=True):
         precision: The Keras dtype policy of the trials that the peak is for.
         jit: Whether what is timed is compiled by XLA.
         budget_s: Time to measure in, without starting TensorFlow.
+        memory_bytes: Memory that the process could take.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
 
@@ -59,4 +60,5 @@ class PeakRequest(Record, frozen=True):
     precision: Precision
     jit: Jit
     budget_s: Positive
+    memory_bytes: int
     libraries: tuple[str, ...] = ()

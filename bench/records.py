@@ -154,12 +154,16 @@ class Assignment(Record, frozen=True):
 
 
 class Attempt(Record, frozen=True, tag="attempt", tag_field="event"):
-    """A process begins on the trial; events of earlier attempts after `offset_s` are lost work."""
+    """A process begins on the trial; events of earlier attempts after `offset_s` are lost work.
+
+    `machine` is a digest of the machine that it runs on, empty where that was not recorded.
+    """
 
     number: int
     unix_s: float
     offset_s: float = 0.0
     epochs_done: int = 0
+    machine: str = ""
 
 
 class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.config import RunConfig
+from bench.peaks import Peak
 from bench.recipe import Recipe
 from bench.records import (
     SCHEMA,
@@ -63,6 +64,18 @@ HOST = Host(
 )
 EXAMPLE_GPU = Gpu(index=0, uuid="GPU-1", name="Example GPU", memory_bytes=8_000_000_000)
 
+PEAK = Peak(
+    flops_per_s=1e12,
+    flops_by="matrix product, 1024×1024",
+    bandwidth_bytes_per_s=1e11,
+    dispatch_s=1e-3,
+    operation_s=5e-6,
+    precision="float32",
+    jit="off",
+    threads=2,
+    tensorflow="2.21.0",
+    measured_unix_s=1.8e9,
+)
 START_UP_S: dict[Phase, float] = {
     "import": 2.0,
     "data": 1.0,

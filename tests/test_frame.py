@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pandas as pd
@@ -11,13 +12,17 @@ import pytest
 
 from bench.analysis.columns import COLUMNS
 from bench.analysis.frame import frames, load_report, rows_of
+from bench.analysis.machines import fingerprint
 from bench.analysis.rewind import surviving_events, surviving_samples
 from bench.errors import StoreError
+from bench.peaks import DevicePeak
 from bench.records import (
     Attempt,
     Device,
     Epoch,
+    Flops,
     GpuSample,
+    Phase,
     PhaseDone,
     Record,
     Result,
@@ -31,6 +36,7 @@ from records_for_tests import (
     CPU,
     DATASET,
     GPU,
+    PEAK,
     end,
     ended_trial,
     epoch,
@@ -145,6 +151,57 @@ def test_clock_event_reasons_of_all_gpus_are_joined() -> None:
     gpus = (GpuSample(uuid="GPU-1", clock_event_reasons=0x4), GpuSample(uuid="GPU-2", clock_event_reasons=0x20))
     report = frames(run_data(ok_trial(trial(device=GPU), samples=(Sample(t_s=6.0, gpus=gpus),))))
     assert report.samples["gpu_clock_event_reasons"].tolist() == [0x24]
+
+
+def on_machine(data: TrialData, machine: str) -> TrialData:
+    """The same trial on another machine."""
+    return changed(data, Attempt, machine=machine)
+
+
+def peaked_row(data: TrialData, *, machine: str, flops_per_s: float = 1e12, cpu_share: float = 1.0) -> dict[str, Any]:
+    """The row of a trial whose model takes 5 GFLOP an image, on a device whose peak is known on a machine."""
+    peak = msgspec.structs.replace(PEAK, flops_per_s=flops_per_s, cpu_share=cpu_share)
+    found = DevicePeak(machine=machine, device="cpu:2", precision="float32", jit="off", peak=peak)
+    counted = (*data.events, Flops(forward=10**9, training=5 * 10**9, operations=100, traffic_bytes=10**6))
+    run = run_data(msgspec.structs.replace(data, events=counted))
+    (row,) = frames(msgspec.structs.replace(run, peaks=(found,))).trials.to_dict("records")
+    return row
+
+
+def test_a_trial_is_held_against_the_machine_that_it_ran_on() -> None:
+    """A peak counts for trials of its own machine alone; one that ran elsewhere than planned says so."""
+    planned_on = fingerprint(run_data().run.host)
+    here = on_machine(ok_trial(trial()), planned_on)
+    assert peaked_row(here, machine=planned_on)["attained_fraction"] == pytest.approx(0.5)
+    assert pd.isna(peaked_row(here, machine="elsewhere")["attained_fraction"])
+    moved = peaked_row(on_machine(ok_trial(trial()), "elsewhere"), machine="elsewhere")
+    assert moved["attained_fraction"] == pytest.approx(0.5)
+    assert moved["flags"] == ("it ran on another machine than its run was planned on",)
+
+
+def test_a_peak_that_is_too_low_is_doubted() -> None:
+    """A share of a peak that was disturbed, or that a training exceeded, is not passed off as true."""
+    planned_on = fingerprint(run_data().run.host)
+    here = on_machine(ok_trial(trial()), planned_on)
+    (disturbed,) = peaked_row(here, machine=planned_on, cpu_share=0.6)["flags"]
+    assert "beside something else" in disturbed
+    (exceeded,) = peaked_row(here, machine=planned_on, flops_per_s=1e11)["flags"]
+    assert "attained more than its device did" in exceeded
+
+
+def test_what_no_phase_accounts_for_is_left_over() -> None:
+    """It is wall time less phases; a process that was lost before an epoch ended does not count twice."""
+    (whole,) = (
+        frames(run_data(ok_trial(trial())))
+        .trials.fillna({f"{phase}_s": 0.0 for phase in get_args(Phase)})
+        .to_dict("records")
+    )
+    phases_s = sum(whole[f"{phase}_s"] for phase in get_args(Phase))
+    assert whole["other_s"] == pytest.approx(whole["wall_s"] - phases_s)
+    began = [event for event in ok_trial(trial()).events if isinstance(event, PhaseDone) and event.epoch is None][:4]
+    lost = (*ok_trial(trial()).events[:1], *began, *ok_trial(trial()).events)
+    assert row(msgspec.structs.replace(ok_trial(trial()), events=lost))["other_s"] == pytest.approx(whole["other_s"])
+    assert row(ended_trial(trial(), status="timeout", reason="late"))["other_s"] is None
 
 
 def test_epochs_are_rows_with_their_own_rate() -> None:

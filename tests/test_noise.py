@@ -135,7 +135,6 @@ def test_frequencies_and_gpus_are_those_of_the_training():
 
     noise = measure_noise([[Sample(t_s=float(t_s), **gpu(t_s)) for t_s in range(50)]], TRAIN, cpus=1)
 
-    assert (noise.frequency_mhz, noise.lowest_frequency_mhz) == (2024.5, 2010.0)
     assert noise.foreign_gpu_processes == 2
     assert noise.gpu_slowdowns == ("its power cap",)
 
@@ -149,7 +148,6 @@ QUIET = Noise(
     cpu_pressure_percent=80.0,
     involuntary_switches_per_s=1500.0,
     frequency_mhz=2000.0,
-    lowest_frequency_mhz=1900.0,
     foreign_gpu_processes=0,
 )
 

@@ -302,7 +302,7 @@ def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
 def test_damaged_peaks_cost_no_run(tmp_path: Path) -> None:
     """What devices attain is read back, and a damaged file of it leaves the run readable without."""
     folder = make_run(tmp_path / "run", ok_trial(trial()))
-    known = DevicePeak(device="cpu:2", precision="float32", jit="off", problem="the child was killed")
+    known = DevicePeak(machine="1a2b", device="cpu:2", precision="float32", jit="off", problem="the child was killed")
     folder.write_peaks([known])
     assert read_run(folder.path).peaks == (known,)
     folder.peaks.write_text("[{", encoding="utf-8")

@@ -101,7 +101,7 @@ def test_a_trial_records_every_phase_epoch_step_and_its_predictions(tiny, tmp_pa
     folder, result = run(make_trial(tiny, cpus=(0,)), tmp_path / "trial")
     assert (result.status, result.reason) == ("ok", "")
     phases = of(PhaseDone, folder)
-    assert [p.phase for p in phases if p.epoch is None] == [*START_UP, "probe", "test"]
+    assert [p.phase for p in phases if p.epoch is None] == [*START_UP, "test", "probe"]
     assert [(p.phase, p.epoch) for p in phases if p.epoch] == [
         (phase, epoch) for epoch in (1, 2) for phase in ("train", "validate", "checkpoint")
     ]

@@ -70,7 +70,7 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "fit_s": Column("Float64", "training and validation, seconds"),
         "wall_s": Column("Float64", "everything, on the trial's clock when its process was gone, seconds"),
         "other_s": Column(
-            "Float64", "wall_s less all phases: starting and ending the process, and what lies between, seconds"
+            "Float64", "wall_s less all phases, of a trial that ended ok: above all the end of its process, seconds"
         ),
         "import_s": Column("Float64", "importing TensorFlow, summed over attempts, seconds"),
         "data_s": Column("Float64", "loading the data, summed over attempts, seconds"),
@@ -87,11 +87,14 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         ),
         "images_per_s": Column("Float64", "training images over train_s, images a second"),
         "forward_flops": Column("Int64", "FLOPs of the forward pass for one image, 2 a multiply-add"),
-        "training_flops": Column("Int64", "FLOPs of a training step for one of its images"),
+        "training_flops": Column(
+            "Int64",
+            "FLOPs of a training step for one of its images; of unpadded convolutions the profiler counts too many",
+        ),
         "flops_per_s": Column("Float64", "training_flops times images_per_s, FLOPs a second"),
-        "attained_fraction": Column("Float64", "flops_per_s over what the device attains at best, 0 to 1"),
-        "bandwidth_fraction": Column("Float64", "estimated memory traffic over the device's bandwidth, 0 to 1"),
-        "launch_fraction": Column("Float64", "share of a step's time that a step without work takes, 0 to 1"),
+        "attained_fraction": Column("Float64", "flops_per_s over what the device attains at best"),
+        "bandwidth_fraction": Column("Float64", "estimated memory traffic over the device's bandwidth"),
+        "launch_fraction": Column("Float64", "share of a step's time that it would take without any work"),
         "data_wait_fraction": Column("Float64", "share of training in which it waited for batches, 0 to 1"),
         "verdict": Column("string", "what limits the training, in words"),
         "peak_rss_bytes": Column("Int64", "the worker's highest resident set, bytes"),
@@ -233,7 +236,7 @@ CELLS: Mapping[str, Column] = MappingProxyType(
         "speed_up_high": Column("Float64", "upper end of that interval"),
         "efficiency": Column("Float64", "speed_up over the ratio of the threads, 1 where each does as much as before"),
         "flops_per_s": Column("Float64", "FLOPs of training over its time, median over seeds, FLOPs a second"),
-        "attained_fraction": Column("Float64", "that over what the device attains at best, median over seeds, 0 to 1"),
+        "attained_fraction": Column("Float64", "that over what the device attains at best, median over seeds"),
         "verdict": Column("string", "what limits the training, in words; each of the seeds' verdicts once"),
         "cpu_percent": Column("Float64", "mean while training, median over seeds; 100 is one core, percent"),
         "gpu_utilization_percent": Column("Float64", "mean while training, median over seeds, percent"),

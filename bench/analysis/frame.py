@@ -11,15 +11,16 @@ import pandas as pd
 from msgspec.structs import replace
 
 from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
+from bench.analysis.machines import fingerprint
 from bench.analysis.rows import Row, TrialRows
-from bench.records import Device
+from bench.records import Attempt, Device
 from bench.store import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bench.peaks import DevicePeak
-    from bench.records import Cell, Run, RunData
+    from bench.records import Cell, Run, RunData, TrialData
 
 ANYWHERE = Device(kind="cpu", threads=0)  # stands for any device
 
@@ -57,7 +58,8 @@ def load_report(folder: str | Path) -> Report:
 
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
-    peaks = {(found.device, found.precision, found.jit): found.peak for found in data.peaks}
+    peaks = {(found.machine, found.device, found.precision, found.jit): found for found in data.peaks}
+    planned_on = fingerprint(data.run.host)
     system = data.run.host.operating_system
     cells: dict[Cell, int] = {}
     workloads: dict[Cell, int] = {}
@@ -66,11 +68,12 @@ def frames(data: RunData) -> Report:
             trial,
             cell=cells.setdefault(cell, len(cells) + 1),
             workload=workloads.setdefault(replace(cell, device=ANYWHERE), len(workloads) + 1),
-            peak=peaks.get((cell.device.label, cell.precision, cell.jit)),
+            peak=peaks.get((machine, cell.device.label, cell.precision, cell.jit)),
+            moved=machine not in {"", planned_on},
             estimate=data.run.estimates.get(trial.trial.key),
             virtualized=system is not None and system.virtualization is not None,
         )
-        for trial, cell in ((trial, trial.trial.cell) for trial in data.trials)
+        for trial, cell, machine in ((trial, trial.trial.cell, _machine(trial)) for trial in data.trials)
     ]
     return Report(
         run=data.run,
@@ -79,6 +82,11 @@ def frames(data: RunData) -> Report:
         samples=typed(SAMPLES, chain.from_iterable(rows.samples() for rows in trials)),
         peaks=data.peaks,
     )
+
+
+def _machine(trial: TrialData) -> str:
+    """Digest of the machine that a trial ended on; empty where that was not recorded."""
+    return next((event.machine for event in reversed(trial.events) if isinstance(event, Attempt)), "")
 
 
 def typed(columns: Mapping[str, Column], rows: Iterable[Row]) -> pd.DataFrame:

@@ -61,7 +61,6 @@ class Noise:
         cpu_pressure_percent: Time in which at least one thread waited for a CPU, the trial's own among them.
         involuntary_switches_per_s: How often the worker's threads were pushed off their cores.
         frequency_mhz: Median clock of the trial's CPUs.
-        lowest_frequency_mhz: Their lowest.
         foreign_gpu_processes: Most processes at a time that computed on one of the trial's GPUs and were not its own.
         gpu_slowdowns: What slowed the trial's GPUs down, in words.
     """
@@ -72,7 +71,6 @@ class Noise:
     cpu_pressure_percent: float | None = None
     involuntary_switches_per_s: float | None = None
     frequency_mhz: float | None = None
-    lowest_frequency_mhz: float | None = None
     foreign_gpu_processes: int | None = None
     gpu_slowdowns: tuple[str, ...] = ()
 
@@ -97,7 +95,6 @@ def measure_noise(segments: Sequence[Sequence[Sample]], phases: Sequence[PhaseDo
         cpu_pressure_percent=_percent(training.growth("cpu_pressure_s"), 1),
         involuntary_switches_per_s=_per_s(training.growth("involuntary_switches")),
         frequency_mhz=median(frequencies) if frequencies else None,
-        lowest_frequency_mhz=min(frequencies, default=None),
         foreign_gpu_processes=max(
             (gpu.foreign_processes for gpu in gpus if gpu.foreign_processes is not None), default=None
         ),

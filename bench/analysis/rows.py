@@ -20,11 +20,11 @@ from bench.analysis.use import Use, hardware_use
 from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from bench.peaks import Peak
+    from bench.peaks import DevicePeak
     from bench.records import Event, MemoryEstimate, Sample, TrialData
 
 Row = dict[str, Any]
@@ -54,8 +54,9 @@ class TrialRows:
         data: All that the run folder holds of the trial.
         cell: Number of the trial's cell in the run.
         workload: Number of what the cell trains, wherever it does.
-        peak: What a device of its cell attains at best; None if that is not known.
+        peak: What a device of its cell attains at best; None if that was not looked for.
         estimate: What the trial was expected to need; None if that is not known.
+        moved: Whether it ran on another machine than its run was planned on.
         virtualized: Whether it ran on a virtual machine.
     """
 
@@ -65,13 +66,15 @@ class TrialRows:
         *,
         cell: int,
         workload: int,
-        peak: Peak | None = None,
+        peak: DevicePeak | None = None,
+        moved: bool = False,
         estimate: MemoryEstimate | None = None,
         virtualized: bool = False,
     ) -> None:
         self._cell = cell
         self._workload = workload
         self._peak = peak
+        self._moved = moved
         self._virtualized = virtualized
         self._data = data
         self._estimate = estimate
@@ -104,6 +107,7 @@ class TrialRows:
         images_per_s = self._images_trained() / train_s if train_s else None
         use = self._use(images_per_s)
         wall_s = result.wall_s if result and result.attempts else None
+        ended_well = result is not None and result.status == "ok"
         return {
             "key": trial.key,
             "cell": self._cell,
@@ -129,7 +133,7 @@ class TrialRows:
             **{f"{phase}_s": phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": None if train_s is None else train_s + phases_s.get("validate", 0.0),
             "wall_s": wall_s,
-            "other_s": None if wall_s is None else wall_s - sum(phases_s.values()),
+            "other_s": wall_s - _covered_s(self._phases) if wall_s is not None and ended_well else None,
             "epoch_s": median(_sum_by(self._fit_phases(), lambda phase: phase.epoch).values())
             if self._epochs
             else None,
@@ -174,8 +178,9 @@ class TrialRows:
                     sentinel_after_s=sentinels.get("after"),
                     virtualized=self._virtualized,
                 ),
+                *self._doubts_of_use(use),
             ),
-            "missing": tuple(f"{metric}: {reason}" for metric, reason in result.missing.items()) if result else (),
+            "missing": tuple(f"{metric}: {reason}" for metric, reason in self._missing().items()),
         }
 
     def epochs(self) -> list[Row]:
@@ -214,6 +219,14 @@ class TrialRows:
         """A row for each sample that counts; `columns.SAMPLES` says what each column means."""
         return self._samples
 
+    def _missing(self) -> dict[str, str]:
+        missing = dict(self._data.result.missing) if self._data.result else {}
+        if self._flops is not None and self._flops.problem is not None:
+            missing["flops"] = self._flops.problem
+        if self._peak is not None and self._peak.problem is not None:
+            missing["attained_fraction"] = self._peak.problem
+        return missing
+
     def _sampled(self, metric: str) -> list[Any]:
         return [sample[metric] for sample in self._samples]
 
@@ -235,6 +248,14 @@ class TrialRows:
             for epoch, phases in by_epoch.items()
         }
 
+    def _doubts_of_use(self, use: Use) -> Iterator[str]:
+        if self._moved:
+            yield "it ran on another machine than its run was planned on"
+        if self._peak is not None and self._peak.peak is not None and not self._peak.is_reliable:
+            yield f"what {self._peak.device} attains was measured beside something else, so its share of it is too high"
+        elif use.attained_fraction is not None and use.attained_fraction > 1:
+            yield "it attained more than its device did when that was measured, perhaps while it was slowed down"
+
     def _use(self, images_per_s: float | None) -> Use:
         finished = {epoch.epoch for epoch in self._epochs}
         trained_s = sum(p.end_s - p.start_s for p in self._phases if p.phase == "train" and p.epoch in finished)
@@ -245,7 +266,7 @@ class TrialRows:
             images_per_s=images_per_s,
             data_wait_share=sum(filter(None, waits_s)) / trained_s if known else None,
             flops=self._flops,
-            peak=self._peak,
+            peak=self._peak.peak if self._peak else None,
         )
 
     def _phases_of(self, phase: Phase) -> list[PhaseDone]:
@@ -300,6 +321,15 @@ def _sum_images(steps: Iterable[Steps]) -> dict[int, int]:
     for block in steps:
         totals[block.epoch] += block.images
     return dict(totals)
+
+
+def _covered_s(phases: Iterable[PhaseDone]) -> float:
+    """Time in which some phase ran; a process that was lost may have left phases on the same stretch of the clock."""
+    covered_s, until_s = 0.0, 0.0
+    for phase in sorted(phases, key=lambda phase: phase.start_s):
+        covered_s += max(0.0, phase.end_s - max(phase.start_s, until_s))
+        until_s = max(until_s, phase.end_s)
+    return covered_s
 
 
 def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:

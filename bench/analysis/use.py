@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from bench.peaks import Peak
     from bench.records import Cell, Flops
 
-Verdict = Literal["compute-bound", "memory-bound", "input-bound", "launch-bound", "too small for the device"]
+Verdict = Literal[
+    "compute-bound", "memory-bound", "input-bound", "launch-bound", "too small for the device", "slow operations"
+]
 
 # Shares of a training's time from which on something is taken to limit it.
 WAIT_SHARE = 0.2
 LAUNCH_SHARE = 0.4
 # Most layers get less than half of what the best one does. Below this, neither floor explains the time: then threads or
-# multiprocessors are not kept busy by operations that are this short, or kernels are slow for what they do.
+# multiprocessors are not kept busy by operations that are this short, or operations are slow for what they compute, as
+# depthwise convolutions are on many devices.
 FLOOR_SHARE = 0.2
 SHORT_OPERATION_S = 1e-4
 
@@ -74,7 +77,7 @@ def hardware_use(
     use = Use(
         flops_per_s=flops_per_s,
         attained_fraction=_over(flops_per_s, peak.flops_per_s * devices if peak else None),
-        bandwidth_fraction=_over(traffic_per_s, peak.bandwidth_bytes_per_s * devices if peak else None),
+        bandwidth_fraction=_over(traffic_per_s, (peak.bandwidth_bytes_per_s or 0.0) * devices if peak else None),
         launch_fraction=launch_fraction,
         operation_s=operation_s,
         wait_fraction=data_wait_share,
@@ -91,9 +94,9 @@ def _verdict(use: Use) -> Verdict | None:
     if use.attained_fraction is None:
         return None
     bandwidth = use.bandwidth_fraction or 0.0
-    is_short = use.operation_s is not None and use.operation_s < SHORT_OPERATION_S
-    if is_short and max(use.attained_fraction, bandwidth) < FLOOR_SHARE:
-        return "too small for the device"
+    if max(use.attained_fraction, bandwidth) < FLOOR_SHARE:
+        is_short = use.operation_s is not None and use.operation_s < SHORT_OPERATION_S
+        return "too small for the device" if is_short else "slow operations"
     return "compute-bound" if use.attained_fraction >= bandwidth else "memory-bound"
 
 

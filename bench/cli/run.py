@@ -112,9 +112,12 @@ def run(
 
 def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     """Run what has no result yet, print the tables, write the report; a time-out replaces the run's own."""
-    from bench.analysis.machines import fingerprint
-    from bench.cli.console import console
+    from bench.analysis.machines import compare_hosts, fingerprint
+    from bench.cli.console import console, warn
     from bench.cli.report import render
+    from bench.hardware.gpus import detect_gpus
+    from bench.hardware.host import detect_host
+    from bench.hardware.topology import detect_topology
     from bench.launch.peaks import record_peaks
     from bench.launch.schedule import StoppedError, pending, run_trials
     from bench.report.live import LiveView
@@ -125,20 +128,25 @@ def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     run_record = folder.read_run()
     if timeout_s is not None:
         run_record = replace(run_record, config=replace(run_record.config, timeout=timeout_s))
+    host = detect_host(detect_topology(), detect_gpus().gpus)
+    compared = compare_hosts(run_record.host, host)
+    if compared.verdict == "different":
+        warn(f"this is another machine than the one that the run was planned on: {'; '.join(compared.differences)}")
     stopped = False
     with folder.lock():
         trials = pending(folder, run_record)
         terminal.print(f"{len(trials)} of {len(run_record.trials)} trials to run; writing {path}", soft_wrap=True)
-        record_peaks(
-            folder,
-            run_record,
-            trials,
-            fingerprint=fingerprint(run_record.host),
-            announce=lambda what: terminal.print(f"looking for {what}", soft_wrap=True),
-        )
         try:
+            machine = fingerprint(host)
+            record_peaks(
+                folder,
+                run_record,
+                trials,
+                machine=machine,
+                announce=lambda what: terminal.print(f"looking for {what}", soft_wrap=True),
+            )
             with LiveView(terminal, trials) as view:
-                run_trials(folder, run_record, observer=view)
+                run_trials(folder, run_record, observer=view, machine=machine)
         except (StoppedError, KeyboardInterrupt):
             stopped = True
         report = render(path, terminal)

@@ -15,6 +15,7 @@ import msgspec
 from bench.errors import StoreError
 from bench.hardware import child, cuda_libraries
 from bench.hardware.environment import child_environment
+from bench.hardware.memory import read_available_memory_bytes
 from bench.peaks import METHOD, UNDISTURBED, Peak
 from bench.probes import PeakRequest
 from bench.store import encode_pretty, read_json, write_atomically
@@ -62,7 +63,14 @@ def attainable_peak(
     """
     one = msgspec.structs.replace(device, gpu_uuids=device.gpu_uuids[:1], gpu_indices=())
     libraries = tuple(map(str, cuda_libraries.installed())) if one.kind == "gpu" else ()
-    request = PeakRequest(device=one, precision=precision, jit=jit, budget_s=budget_s, libraries=libraries)
+    request = PeakRequest(
+        device=one,
+        precision=precision,
+        jit=jit,
+        budget_s=budget_s,
+        memory_bytes=read_available_memory_bytes(),
+        libraries=libraries,
+    )
     path = (cache or cache_folder()) / "peaks" / f"{_key(request, fingerprint)}.json"
     remembered = None if refresh else _recall(path)
     if remembered is not None:
@@ -101,7 +109,8 @@ def cache_folder() -> Path:
 
 def _key(request: PeakRequest, fingerprint: str) -> str:
     """A digest of everything that a peak depends on."""
-    content = msgspec.json.encode((METHOD, fingerprint, _tensorflow_version(), request), order="sorted")
+    lasting = msgspec.structs.replace(request, memory_bytes=0, libraries=())
+    content = msgspec.json.encode((METHOD, fingerprint, _tensorflow_version(), lasting), order="sorted")
     return hashlib.sha256(content).hexdigest()[:32]
 
 

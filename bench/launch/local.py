@@ -58,6 +58,7 @@ class LocalRun:
         silence_s: How long a worker may neither write nor compute.
         sample_interval_s: Between two samples.
         data_dir: Handed to the worker.
+        machine: Digest of this machine, for the record.
         command: The worker; tests put another in its place.
         stop: Can be read from when the run is to stop. None for a run that nothing stops.
     """
@@ -72,6 +73,7 @@ class LocalRun:
         silence_s: float = SILENCE_S,
         sample_interval_s: float = 0.2,
         data_dir: str | None = None,
+        machine: str = "",
         command: Sequence[str] = WORKER,
         stop: socket.socket | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class LocalRun:
         self._silence_s = silence_s
         self._sample_interval_s = sample_interval_s
         self._data_dir = data_dir
+        self._machine = machine
         self._command = tuple(command)
         self._stop_requests = stop
         self._point = resume_point(folder)
@@ -109,6 +112,7 @@ class LocalRun:
                 unix_s=round(time.time(), 3),
                 offset_s=self._point.offset_s,
                 epochs_done=self._point.epochs_done,
+                machine=self._machine,
             )
         )
         journal.close()

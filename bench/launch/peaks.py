@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def record_peaks(
-    folder: RunFolder, run: Run, trials: Iterable[Trial], *, fingerprint: str, announce: Callable[[str], None]
+    folder: RunFolder, run: Run, trials: Iterable[Trial], *, machine: str, announce: Callable[[str], None]
 ) -> None:
     """Find out what the trials' devices attain at best and write it into the run folder.
 
@@ -25,7 +25,7 @@ def record_peaks(
         folder: The run's.
         run: The run; `run.config.peak` says whether to measure, and whether anew.
         trials: The trials that will run.
-        fingerprint: Of this machine.
+        machine: Digest of this machine.
         announce: Is told what is being looked for, before each device.
 
     Raises:
@@ -33,20 +33,28 @@ def record_peaks(
     """
     if run.config.peak == "off":
         return
-    known = {(found.device, found.precision, found.jit): found for found in folder.read_peaks()}
+    known = {(found.machine, found.device, found.precision, found.jit): found for found in folder.read_peaks()}
+    tried = set()
     for cell in dict.fromkeys(trial.cell for trial in trials):
-        place = cell.device.label, cell.precision, cell.jit
-        if place in known:
+        place = machine, cell.device.label, cell.precision, cell.jit
+        if place in tried or (place in known and known[place].is_reliable):
             continue
+        tried.add(place)
         announce(f"what {cell.device.label} attains at best in {cell.precision}, measured once for each machine")
         found = attainable_peak(
             cell.device,
             precision=cell.precision,
             jit=cell.jit,
-            fingerprint=fingerprint,
+            fingerprint=machine,
             refresh=run.config.peak == "refresh",
         )
         peak, problem = (found, None) if isinstance(found, Peak) else (None, found)
-        label, precision, jit = place
-        known[place] = DevicePeak(device=label, precision=precision, jit=jit, peak=peak, problem=problem)
+        known[place] = DevicePeak(
+            machine=machine,
+            device=cell.device.label,
+            precision=cell.precision,
+            jit=cell.jit,
+            peak=peak,
+            problem=problem,
+        )
         folder.write_peaks(tuple(known.values()))

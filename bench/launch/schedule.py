@@ -44,11 +44,12 @@ def run_trials(
     run: Run,
     *,
     observer: Observer,
+    machine: str = "",
     command: Sequence[str] = WORKER,
 ) -> None:
     """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
 
-    The caller holds the folder's lock.
+    The caller holds the folder's lock. `machine` is a digest of this machine, which each attempt records.
 
     Raises:
         StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
@@ -65,6 +66,7 @@ def run_trials(
                 timeout_s=run.config.timeout,
                 sample_interval_s=run.config.sample_interval,
                 data_dir=run.config.data_dir,
+                machine=machine,
                 command=command,
                 stop=stop,
             ).run()

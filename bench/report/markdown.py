@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.frame import rows_of
 from bench.report.format import plain
+from bench.report.phases import phase_columns
 from bench.report.summary import summarize
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def markdown(report: Report) -> str:
         *_section("Not ok", summary.failures),
         *_section("Small against large", summary.tradeoffs),
         *([] if summary.scaling is None else _scaling(summary.scaling)),
+        *_phases(report),
         *_section("Not measured", dict.fromkeys(missing)),
         "## How to make it again",
         *_reproduce(report.run),
@@ -48,6 +50,14 @@ def markdown(report: Report) -> str:
 def escape(text: str) -> str:
     """Text that Markdown and HTML leave as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", plain(text))
+
+
+def _phases(report: Report) -> list[str]:
+    columns = phase_columns(rows_of(report.trials))
+    if not columns:
+        return []
+    about = "other: in no phase, above all the end of the process; known for trials that ended ok."
+    return ["## Where the time went", _table(columns), about]
 
 
 def _scaling(section: ScalingSection) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from bench.analysis.cells import cells
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
-from bench.peaks import UNDISTURBED
 from bench.report.column import Column, column, setting_label
 from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span, times
 from bench.report.machine import circumstances
@@ -187,11 +186,11 @@ def _peaks(report: Report) -> Iterator[str]:
             yield f"what {found.device} attains at best in {setting} is unknown: {found.problem}"
         else:
             peak = found.peak
-            busy = peak.cpu_share is not None and peak.cpu_share < UNDISTURBED
-            doubt = f"; too low, since it got {100 * (peak.cpu_share or 0):.0f} % of its CPU time" if busy else ""
+            share_percent = 100 * (peak.cpu_share or 0)
+            doubt = "" if found.is_reliable else f"; too low, since it got {share_percent:.0f} % of its CPU time"
             yield (
                 f"{found.device} attains {rate(peak.flops_per_s / GIGA)} GFLOP/s in {setting} ({peak.flops_by}) and "
-                f"{rate(peak.bandwidth_bytes_per_s / GIGA)} GB/s{doubt}"
+                f"{rate(_giga(peak.bandwidth_bytes_per_s))} GB/s{doubt}"
             )
 
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import keras
-import psutil
 import tensorflow as tf
 
 from bench.errors import DeviceError
@@ -37,7 +36,7 @@ _SHORT_CHAIN, _LONG_CHAIN = 10, 210  # operations
 _CHAIN_RUNS = 10
 
 _TRIAD_BYTES = 2**29  # each of two arrays: what is read again has left every cache but the very largest
-_TRIAD_MEMORY_SHARE = 1 / 8  # of the memory that is free
+_TRIAD_MEMORY_PARTS = 8  # an array takes one of them at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +146,26 @@ def _rate(contender: Contender) -> float:
     return contender.flops_per_s
 
 
-def bandwidth_bytes_per_s(*, budget_s: float) -> float:
+def bandwidth_bytes_per_s(*, budget_s: float, memory_bytes: int) -> float | None:
     """Time the triad a ← a - s·b, as of STREAM (McCalpin 1995): two arrays are read and one is written.
 
     In place, so that no page is new and every byte that moves is counted.
+
+    Args:
+        budget_s: Time to measure in.
+        memory_bytes: Memory that this process could take.
+
+    Returns:
+        Bytes a second, or None where the device has no memory for the arrays.
     """
-    end_s = time.monotonic() + budget_s
-    size_bytes = min(_TRIAD_BYTES, int(psutil.virtual_memory().available * _TRIAD_MEMORY_SHARE))
+    try:
+        return _triad_bytes_per_s(time.monotonic() + budget_s, min(_TRIAD_BYTES, memory_bytes // _TRIAD_MEMORY_PARTS))
+    except tf.errors.OpError as error:
+        sys.stderr.write(f"the triad: {error.message}\n")
+        return None
+
+
+def _triad_bytes_per_s(end_s: float, size_bytes: int) -> float:
     count = size_bytes // tf.float32.size
     a, b, scale = tf.Variable(tf.zeros(count)), tf.ones(count), tf.constant(1e-9)
 

@@ -69,7 +69,8 @@ class Flops:
         forward_per_image: Of the forward pass; None if they could not be counted.
         training_per_image: Of a training step: forward, gradients, loss, metrics, and the image's share of the
             optimizer's work. None if they could not be counted.
-        operations: Operations of a training step that compute something; None where they could not be traced.
+        operations: Operations of a training step on one device that compute something; None where they could not be
+            traced.
         problem: Why a count is None, in words.
     """
 
@@ -109,7 +110,8 @@ def count_flops(model: keras.Model, *, input_shape: tuple[int, int, int], batch_
             with _unnoticed():
                 graph = _whole_graph(step, *specs)
                 if name == "training":
-                    counted["operations"] = sum(op.type not in _NO_WORK for op in graph.get_operations())
+                    operations = sum(op.type not in _NO_WORK for op in graph.get_operations())
+                    counted["operations"] = round(operations / strategy.num_replicas_in_sync)
                 total = _count(graph)
             counted[f"{name}_per_image"] = round(total / (share * strategy.num_replicas_in_sync))
         except Exception as error:  # noqa: BLE001 -- a user's model may do anything; a count is never worth a trial

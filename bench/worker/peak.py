@@ -44,7 +44,9 @@ def measure(request: PeakRequest) -> Peak:
     best = max(fastest.values(), key=lambda contender: contender.flops_per_s)
     rates = {kind: contender.flops_per_s for kind, contender in fastest.items()}
     threads = attainable.threads()
-    bandwidth_bytes_per_s = attainable.bandwidth_bytes_per_s(budget_s=_BANDWIDTH_SHARE * request.budget_s)
+    bandwidth_bytes_per_s = attainable.bandwidth_bytes_per_s(
+        budget_s=_BANDWIDTH_SHARE * request.budget_s, memory_bytes=request.memory_bytes
+    )
     dispatch_s = attainable.dispatch_s(jit=jit, budget_s=(1 - _PRODUCTS_SHARE - _BANDWIDTH_SHARE) * request.budget_s)
     return Peak(
         flops_per_s=best.flops_per_s,

@@ -38,6 +38,8 @@ class Recorder(keras.callbacks.CallbackList):
         phases: The clock.
         cell: What is trained.
         begin_epoch: Called with an epoch, counted from 0, before its first batch is drawn.
+        synchronized_steps: Steps at the beginning of an epoch that are waited for. Elsewhere a GPU's steps are only
+            handed over: the reader of batches would be ahead of it and wait for what nobody misses yet.
         waited_s: Tells how long the batches of the epoch's steps were waited for; None where that is not seen.
         save: Called with the number of finished epochs once an epoch's event is on disk.
     """
@@ -52,6 +54,7 @@ class Recorder(keras.callbacks.CallbackList):
         begin_epoch: Callable[[int], None],
         waited_s: Callable[[int], float | None],
         save: Callable[[int], None],
+        synchronized_steps: int = 0,
     ) -> None:
         super().__init__(model=model, add_history=True)
         self._journal = journal
@@ -62,6 +65,7 @@ class Recorder(keras.callbacks.CallbackList):
         self._begin_epoch = begin_epoch
         self._waited_s = waited_s
         self._save = save
+        self._synchronized_steps = synchronized_steps
         self._epoch = 0
         self._start_s = 0.0
         self._trained_s = 0.0
@@ -87,7 +91,8 @@ class Recorder(keras.callbacks.CallbackList):
         # The last execution of an epoch may hold fewer steps than the others, which Keras does not tell.
         steps_done = min(batch + 1, self._steps_per_epoch)
         last = steps_done == self._steps_per_epoch
-        now_s = self._phases.now() if last else self._phases.clock.now()
+        waits = last or steps_done <= self._synchronized_steps
+        now_s = self._phases.now() if waits else self._phases.clock.now()
         if last or now_s - self._block_s >= BLOCK_S:
             self._counts.append(steps_done - self._steps_stamped)
             self._ends_s.append(now_s)

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 PASSES = 5
 
 
+RENAMED = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)  # the same memory in another shape
+
+
 def traffic_bytes(model: keras.Model) -> int | None:
     """Estimate the memory traffic of a training step for one image; None for a model whose layers do not tell.
 
     Args:
         model: The model, built. Its weights, which are read once a step and not once an image, are left out.
     """
-    sizes = list(_output_bytes(model))
+    try:
+        sizes = list(_output_bytes(model))
+    except Exception:  # noqa: BLE001 -- a user's layer may do anything; an estimate is never worth a trial
+        return None
     return PASSES * sum(sizes) if sizes else None
 
 
@@ -30,6 +36,8 @@ def _output_bytes(model: keras.Model) -> Iterator[int]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _output_bytes(layer)
+            continue
+        if isinstance(layer, RENAMED):
             continue
         shape = tuple(getattr(getattr(layer, "output", None), "shape", ()))
         if len(shape) > 1 and None not in shape[1:]:

@@ -13,6 +13,7 @@ from bench.worker import building, checkpoint, runtime, sentinel
 from bench.worker.batches import Batches, compiles_every_size, load_batches
 from bench.worker.clock import Clock, Phases
 from bench.worker.flops import count_flops
+from bench.worker.pipeline import TIMED_BATCHES
 from bench.worker.recorder import DivergedError, Recorder
 from bench.worker.traffic import traffic_bytes
 
@@ -76,6 +77,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             cell=cell,
             begin_epoch=batches.pipeline.begin_epoch,
             waited_s=batches.pipeline.waited_s,
+            synchronized_steps=TIMED_BATCHES if len(cell.device.gpu_uuids) == 1 else 0,
             save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
         )
         model.fit(
@@ -87,12 +89,12 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             shuffle=False,
             verbose=0,
         )
-        with phases.phase("probe"):
-            journal.append(Sentinel(when="after", seconds=sentinel.measure_s(devices[0])))
     with phases.phase("test"):
         tested = _test(model, batches, output, folder)
     journal.append(tested)
-    journal.append(runtime.peak_memory(devices))
+    journal.append(runtime.peak_memory(devices))  # before the sentinel, whose matrices are not the model's
+    with phases.phase("probe"):
+        journal.append(Sentinel(when="after", seconds=sentinel.measure_s(devices[0])))
     journal.append(Done(end_s=phases.now()))
     journal.sync()
 
@@ -100,12 +102,14 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
 def _count_flops(model: keras.Model, cell: Cell) -> Flops:
     """Count after the warm-up: with several devices, Keras's metrics exist only then."""
     counted = count_flops(model, input_shape=cell.dataset.input_shape, batch_size=cell.batch_size)
+    # What XLA fuses never reaches memory.
+    traffic = traffic_bytes(model) if cell.jit == "off" else None
     return Flops(
         forward=counted.forward_per_image,
         training=counted.training_per_image,
         operations=counted.operations,
         problem=counted.problem,
-        traffic_bytes=traffic_bytes(model),
+        traffic_bytes=traffic,
     )
 
 
