@@ -124,7 +124,8 @@ class Pipeline:
 
     def _finish(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         options = tf.data.Options()
-        options.threading.private_threadpool_size = self._threads
+        # One more than work at a time: a batch in the making must not delay the stamps of the waiting for it.
+        options.threading.private_threadpool_size = self._threads + 1
         options.threading.max_intra_op_parallelism = 1
         # Nothing is left to tune, and the tuner's thread keeps the end of a training waiting: up to 28 s were seen.
         options.autotune.enabled = False
