@@ -64,12 +64,24 @@ class LayerDescription(Record, frozen=True):
     activations: int
 
 
+class StepDescription(Record, frozen=True):
+    """What one training step holds in memory, as traced.
+
+    Attributes:
+        operations: Of its graph.
+        fixed_bytes: Whatever the batch, gradients above all, at the fullest moment.
+        image_bytes: For each image of the batch, at the fullest moment.
+    """
+
+    operations: int
+    fixed_bytes: int
+    image_bytes: int
+
+
 class ModelDescription(Record, frozen=True):
     """A model as it was built, or the problem that kept it from being built.
 
-    `activations` counts the outputs of all layers for one image. `step_bytes` is what a training step holds whatever
-    the batch (gradients above all), `step_image_bytes` what it holds for each image, at its fullest moment; both are
-    None where the step could not be traced.
+    `activations` counts the outputs of all layers for one image; `step` is None where it could not be traced.
     """
 
     name: str
@@ -78,8 +90,7 @@ class ModelDescription(Record, frozen=True):
     trainable_parameters: int = 0
     activations: int = 0
     layers: tuple[LayerDescription, ...] = ()
-    step_bytes: int | None = None
-    step_image_bytes: int | None = None
+    step: StepDescription | None = None
 
 
 def names() -> tuple[str, ...]:

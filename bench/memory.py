@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 FLOAT32_BYTES = 4  # of weights and optimizer values, under every dtype policy
 FLOAT64_BYTES = 8
 
-# Measured on Linux, x86-64, TensorFlow 2.21: 0.66 GB after the import, the rest in the first steps of small models.
-RUNTIME_BYTES = 800_000_000
+# Measured on Linux, x86-64, TensorFlow 2.21: 0.66 GB after the import, the rest in the first steps of small models; and
+# what grows with the graphs of training, validation and test, as models of 56 to 12,793 operations show.
+RUNTIME_BYTES = 700_000_000
+OPERATION_BYTES = 80_000
 XLA_BYTES = 300_000_000  # its compiler; measured likewise
 # Round figures, not measured: the CUDA libraries in the process, and a context with cuDNN and cuBLAS on the GPU.
 CUDA_HOST_BYTES = 1_700_000_000
@@ -77,16 +79,16 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     Returns:
         The estimate, or None for a model whose training step could not be traced.
     """
-    if described.step_bytes is None or described.step_image_bytes is None:
+    if described.step is None:
         return None
-    data, device = cell.dataset, cell.device
+    data, device, step = cell.dataset, cell.device, described.step
     on_gpu = device.kind == "gpu"
     compiles_for_cpu = cell.jit == "on" and not on_gpu
     # Several GPUs share a batch; each has the whole model.
     images_a_step = -(-cell.batch_size // max(1, len(device.gpu_uuids)))
     values = described.parameters + optimizer_slots(cell.recipe) * described.trainable_parameters
-    parameters_bytes = values * FLOAT32_BYTES + described.step_bytes
-    activations_bytes = described.step_image_bytes * images_a_step
+    parameters_bytes = values * FLOAT32_BYTES + step.fixed_bytes
+    activations_bytes = step.image_bytes * images_a_step
     held_bytes = ALLOCATOR_RATIO * parameters_bytes
     held_bytes += (XLA_CPU_RATIO if compiles_for_cpu else ALLOCATOR_RATIO) * activations_bytes
     model_bytes = 0 if on_gpu else round(held_bytes)
@@ -96,8 +98,9 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     batches = PREFETCHED_BATCHES + BATCH_COPIES * device.threads
     batches_bytes = batches * cell.batch_size * image_values * FLOAT32_BYTES
     outputs_bytes = OUTPUT_COPIES * data.num_test * data.num_classes * FLOAT64_BYTES
+    runtime_bytes = RUNTIME_BYTES + OPERATION_BYTES * step.operations
     return MemoryEstimate(
-        runtime_bytes=RUNTIME_BYTES + (CUDA_HOST_BYTES if on_gpu else 0) + (XLA_BYTES if cell.jit == "on" else 0),
+        runtime_bytes=runtime_bytes + (CUDA_HOST_BYTES if on_gpu else 0) + (XLA_BYTES if cell.jit == "on" else 0),
         # Loading is over when the model is built: the larger of the two moments counts.
         data_bytes=max(pixels_bytes + batches_bytes + outputs_bytes, loading_bytes - model_bytes),
         parameters_bytes=parameters_bytes,

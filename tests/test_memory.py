@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bench import memory
-from bench.catalog import ModelDescription
+from bench.catalog import ModelDescription, StepDescription
 from bench.memory import Room, estimate, explain_shortage, optimizer_slots
 from bench.recipe import Recipe
 from bench.records import Device, MemoryEstimate
@@ -19,12 +19,12 @@ from records_for_tests import CPU, GPU, trial
 GB = 10**9
 SGD = Recipe(optimizer="sgd")
 # 10 MB an image, 8 MB whatever the batch.
+STEP = StepDescription(operations=1000, fixed_bytes=8_000_000, image_bytes=10_000_000)
 MODEL = ModelDescription(
     name="small",
     parameters=2_000_000,
     trainable_parameters=1_000_000,
-    step_bytes=8_000_000,
-    step_image_bytes=10_000_000,
+    step=STEP,
 )
 
 
@@ -73,6 +73,12 @@ def test_the_process_holds_the_sum_of_the_parts() -> None:
     assert found.gpu_total_bytes is None
 
 
+def test_a_larger_graph_needs_more_whatever_the_batch() -> None:
+    """TensorFlow's own share grows with the operations of a training step."""
+    larger = replace(MODEL, step=replace(STEP, operations=11_000))
+    assert needed(larger).runtime_bytes == needed().runtime_bytes + 10_000 * memory.OPERATION_BYTES
+
+
 def test_data_are_pixels_batches_and_outputs() -> None:
     """Images as bytes, batches on their way as float32, the test's outputs as float64."""
     pixels, batch = 1300 * 3072, 100 * 3072 * 4
@@ -81,8 +87,8 @@ def test_data_are_pixels_batches_and_outputs() -> None:
 
 def test_a_data_set_that_is_large_while_it_is_read_counts_as_it_was_then() -> None:
     """Of a file of which few images are taken, reading it is the fullest moment of a small model's trial."""
-    small = replace(MODEL, step_bytes=0, step_image_bytes=0)
-    assert needed(small, loading_bytes=5 * GB, recipe=SGD).total_bytes == memory.RUNTIME_BYTES + 5 * GB
+    small = replace(MODEL, step=StepDescription(operations=0, fixed_bytes=0, image_bytes=0))
+    assert needed(small, loading_bytes=5 * GB).total_bytes == memory.RUNTIME_BYTES + 5 * GB
     assert needed(loading_bytes=GB // 2) == needed()
 
 
@@ -113,7 +119,7 @@ def test_gpus_that_train_together_share_the_batch() -> None:
 
 def test_a_step_that_could_not_be_traced_is_not_estimated() -> None:
     """Then there is no figure, rather than a wrong one, and nothing is said of a shortage."""
-    untraced = replace(MODEL, step_bytes=None, step_image_bytes=None)
+    untraced = replace(MODEL, step=None)
     cell = trial().cell
     assert estimate(cell, untraced, loading_bytes=0) is None
     assert explain_shortage(cell, untraced, Room(host_bytes=0), loading_bytes=0) is None
@@ -124,7 +130,7 @@ def test_a_shortage_is_told_with_its_figures_and_the_next_step() -> None:
     cell = trial(batch_size=1000, recipe=SGD).cell
     assert explain_shortage(cell, MODEL, Room(host_bytes=8 * GB), loading_bytes=0) == (
         "needs about 13.9 GB (runtime 0.8 GB, data 0.1 GB, parameters 0.0 GB, activations 10.0 GB, allocator 3.0 GB), "
-        "8.0 GB available; --force runs it anyway, a batch size of 500 would need about 7.4 GB"
+        "8.0 GB available; --force runs it anyway, a batch size of 500 would need about 7.3 GB"
     )
 
 

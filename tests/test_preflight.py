@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bench
-from bench.catalog import ModelDescription
+from bench.catalog import ModelDescription, StepDescription
 from bench.config import RunConfig
 from bench.errors import ModelError
 from bench.launch import preflight
@@ -30,12 +30,12 @@ IMAGE_BYTES = 10_000_000
 
 def fake_descriptions(specs: Sequence[ModelSpec], *, precision: Precision, **_: object) -> tuple[ModelDescription, ...]:
     """Models of 10 MB an image, half of it at half precision; one called `broken` cannot be built."""
+    image_bytes = IMAGE_BYTES if precision == "float32" else IMAGE_BYTES // 2
+    step = StepDescription(operations=1000, fixed_bytes=0, image_bytes=image_bytes)
     return tuple(
         ModelDescription(name=spec.name, problem="build raised")
         if spec.name == "broken"
-        else ModelDescription(
-            name=spec.name, step_bytes=0, step_image_bytes=IMAGE_BYTES // (1 if precision == "float32" else 2)
-        )
+        else ModelDescription(name=spec.name, step=step)
         for spec in specs
     )
 

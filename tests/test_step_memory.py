@@ -95,44 +95,43 @@ def test_a_step_holds_what_the_backward_pass_reads(described):
     """At its fullest: images, activated outputs, their gradient, and that of the convolution's outputs."""
     counted = (192 + 144 + 144 + 144) * FLOAT32_BYTES
     logits = 20 * FLOAT32_BYTES
-    assert counted <= described["plain"].step_image_bytes <= counted + 3 * logits
+    assert counted <= described["plain"].step.image_bytes <= counted + 3 * logits
 
 
 def test_a_step_holds_a_gradient_for_each_trained_weight(described):
     """Whatever the batch; besides there are only a few small constants."""
     gradients = (108 + 2880) * FLOAT32_BYTES
-    assert gradients <= described["plain"].step_bytes <= gradients + 500
+    assert gradients <= described["plain"].step.fixed_bytes <= gradients + 500
 
 
 def test_frozen_layers_need_no_memory_for_gradients(described):
     """Where the backward pass ends before them, images are given up as soon as the convolution has read them."""
     counted = (192 + 144) * FLOAT32_BYTES
-    assert described["frozen"].step_image_bytes == counted
-    assert described["frozen"].step_bytes < described["plain"].step_bytes
+    assert described["frozen"].step.image_bytes == counted
+    assert described["frozen"].step.fixed_bytes < described["plain"].step.fixed_bytes
     assert described["frozen"].trainable_parameters < described["frozen"].parameters
 
 
 def test_a_subclassed_model_needs_what_its_layers_need(described):
     """The count does not depend on how a model is written, though its layers tell nothing of their outputs."""
     assert described["subclassed"].activations == 0
-    assert described["subclassed"].step_image_bytes == described["plain"].step_image_bytes
+    assert described["subclassed"].step.image_bytes == described["plain"].step.image_bytes
 
 
 def test_what_a_layer_hides_is_counted(described):
     """Two heads over 64 places make 64×64 weights each, which no layer puts out."""
     hidden = 2 * 64 * 64
     assert hidden > 10 * described["attention"].activations
-    assert described["attention"].step_image_bytes > hidden * FLOAT32_BYTES
+    assert described["attention"].step.image_bytes > hidden * FLOAT32_BYTES
 
 
 def test_a_model_that_cannot_be_traced_has_no_figure(described):
     """That is no reason to call it broken: its trial will say."""
     assert described["untraceable"].problem is None
-    assert described["untraceable"].step_bytes is None
-    assert described["untraceable"].step_image_bytes is None
+    assert described["untraceable"].step is None
 
 
 def test_a_lower_precision_holds_less(specs, described):
     """Under mixed_bfloat16 the same tensors are half as large, save the images, which are there in both."""
     (mixed,) = describe_models([specs["plain"]], input_shape=(8, 8, 3), num_classes=20, precision="mixed_bfloat16")
-    assert mixed.step_image_bytes < 0.8 * described["plain"].step_image_bytes
+    assert mixed.step.image_bytes < 0.8 * described["plain"].step.image_bytes

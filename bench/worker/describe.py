@@ -8,12 +8,12 @@ import sys
 import keras
 import msgspec
 
-from bench.catalog import LayerDescription, ModelDescription
+from bench.catalog import LayerDescription, ModelDescription, StepDescription
 from bench.errors import ModelError
 from bench.recipe import Precision
 from bench.records import ModelSpec
 from bench.worker import building
-from bench.worker.step_memory import step_memory
+from bench.worker.step_memory import describe_step
 
 
 def main() -> None:
@@ -34,22 +34,20 @@ def describe(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: in
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a model file may do anything
         return ModelDescription(name=spec.name, problem=f"{type(error).__name__}: {error}")
     layers = tuple(_describe_layer(layer) for layer in model.layers)
-    step = _step_memory(model, input_shape)
     return ModelDescription(
         name=spec.name,
         parameters=model.count_params(),
         trainable_parameters=sum(math.prod(v.shape) for v in model.trainable_variables),
         activations=sum(layer.activations for layer in layers),
         layers=layers,
-        step_bytes=step and step[0],
-        step_image_bytes=step and step[1],
+        step=_describe_step(model, input_shape),
     )
 
 
-def _step_memory(model: keras.Model, input_shape: tuple[int, int, int]) -> tuple[int, int] | None:
+def _describe_step(model: keras.Model, input_shape: tuple[int, int, int]) -> StepDescription | None:
     """None for a model that cannot be traced so; whether it can be trained will show."""
     try:
-        return step_memory(model, input_shape)
+        return describe_step(model, input_shape)
     except Exception:  # noqa: BLE001 -- a model may do anything
         return None
 

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from bench.catalog import StepDescription
+
 if TYPE_CHECKING:
     import keras
 
 # Two sizes of batch tell what grows with it from what does not; not 1, which broadcasts.
 FEW, MORE = 2, 4
-# These hand their input's memory on, or a variable's.
+# These hand their input's memory on.
 PASS_ON = frozenset({"Identity", "Reshape", "StopGradient", "PreventGradient", "Squeeze", "ExpandDims"})
 
 
-def step_memory(model: keras.Model, input_shape: tuple[int, int, int]) -> tuple[int, int]:
+def describe_step(model: keras.Model, input_shape: tuple[int, int, int]) -> StepDescription:
     """Trace forward and backward pass, and walk through the operations in their order.
 
     A tensor counts from the operation that makes it to the last one that reads it, a gradient of a weight to the end,
@@ -31,16 +33,13 @@ def step_memory(model: keras.Model, input_shape: tuple[int, int, int]) -> tuple[
         model: Built, with the dtype policy that it is to be trained with.
         input_shape: Height, width, channels of an image.
 
-    Returns:
-        Bytes that do not depend on the batch, gradients above all, and bytes for each image: either at its highest.
-
     Raises:
         Exception: Whatever the model does when it is traced.
     """
     few, more = (_held_bytes(_trace(model, (size, *input_shape))) for size in (FEW, MORE))
     per_image = [(at_more - at_few) // (MORE - FEW) for at_few, at_more in zip(few, more, strict=True)]
     fixed = (at_few - FEW * image for at_few, image in zip(few, per_image, strict=True))
-    return max(fixed), max(per_image)
+    return StepDescription(operations=len(few), fixed_bytes=max(fixed), image_bytes=max(per_image))
 
 
 def _trace(model: keras.Model, shape: tuple[int, ...]) -> tf.Graph:
