@@ -69,11 +69,30 @@ NOTES = [
         ["unset CUDA_VISIBLE_DEVICES"],
     ),
     case(
+        "lost-gpu",
+        0,
+        driver(HEALTHY, boards=2),
+        ["there: gpu:0 (NVIDIA GeForce RTX 3050)"],
+        [
+            "nvidia-smi -L   (which one is missing, or has no `MIG` line below it)",
+            "sudo dmesg | grep -i xid   (why it was lost)",
+            "sudo reboot",
+        ],
+    ),
+    case(
         "compiled-from-ptx",
         0,
-        driver(HEALTHY, gpus=(replace(GPU, compute_capability="12.0"),)),
+        driver(HEALTHY, gpus=(replace(GPU, compute_capability="12.0", driver="570.86.15"),)),
         ["compute capability 12.0, machine code up to 8.9"],
         [],
+    ),
+    case(
+        "compiled-from-ptx",
+        0,
+        driver(HEALTHY, gpus=(replace(GPU, compute_capability="9.0"),)),
+        ["compute capability 9.0, machine code up to 8.9", "driver 550.54.15"],
+        [doctor_cases_machine.NEWER_DRIVER.replace("525", "555"), "sudo reboot"],
+        variant="driver",
     ),
     case(
         "xla-tools-missing",
@@ -113,6 +132,14 @@ def test_a_healthy_machine_has_nothing_to_note() -> None:
 
     assert checkup.notes == ()
     assert "gpu:0 (NVIDIA GeForce RTX 3050)" in checkup.diagnosis.found
+
+
+def test_instances_are_no_lost_gpus() -> None:
+    """A card that is split counts as its instances, so that their number tells nothing of cards that are lost."""
+    instances = tuple(replace(GPU, index=index, uuid=f"MIG-{index}") for index in range(2))
+    facts = driver(HEALTHY, boards=3, gpus=instances)
+
+    assert diagnose(facts).notes == ()
 
 
 def test_a_gpu_that_does_not_compute_is_not_outvoted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -160,13 +161,21 @@ def test_stale_library_path(stand_in_site: Path, tmp_path: Path, monkeypatch: py
     """Other copies on LD_LIBRARY_PATH are noted, and are not what is loaded once the wheels' come first."""
     old = tmp_path / "cuda-11.8"
     shutil.copytree(stand_in_site / "nvidia/cublas/lib", old)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(old))
+    (tmp_path / "same").symlink_to(stand_in_site / "nvidia/cublas/lib")
+    others = [str(tmp_path / "same"), "/usr/lib/wsl/lib"]
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join([str(old), *others]))
     monkeypatch.syspath_prepend(stand_in_site)
     survey = GpuSurvey(gpus=(GPU,), boards=1, driver="550.54.15")
     facts = look(plant(tmp_path / "root", cards=NVIDIA), survey=survey)
     (note,) = diagnose(facts).notes
 
-    check(note, "stale-library-path", 0, str(old / "libcublas.so.12"), ["for your own programs: unset LD_LIBRARY_PATH"])
+    check(
+        note,
+        "stale-library-path",
+        0,
+        str(old / "libcublas.so.12"),
+        [f"for your own programs: export LD_LIBRARY_PATH={os.pathsep.join(others)}"],
+    )
     loaded = {probe.soname: probe.path for probe in probe_libraries(facts.installation.libraries)}
     assert loaded["libcublas.so.12"] == str(stand_in_site / "nvidia/cublas/lib/libcublas.so.12")
     alone = {probe.soname: probe.path for probe in probe_libraries(())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 NEW_ENVIRONMENT = (
     "python3 -m venv .venv && .venv/bin/pip install '.[gpu]'   (in the checkout: an environment of its own)"
 )
+OLDEST_DRIVER_FOR_PTX = 555  # the branch of CUDA 12.5, with which TensorFlow 2.21 is built
 WSL_FOLDER = "/usr/lib/wsl/lib"  # where WSL shows the libraries of Windows's driver
 
 
@@ -45,6 +47,18 @@ def title(gpu: Gpu) -> str:
 def number(capability: str) -> tuple[int, ...]:
     """A compute capability or version as numbers, to be compared."""
     return tuple(int(part) for part in capability.split("."))
+
+
+def is_newer_than_the_build(facts: Facts, gpu: Gpu) -> bool:
+    """Whether a GPU is newer than the machine code of this TensorFlow, and runs what it compiles from PTX."""
+    native = facts.installation.native_capabilities
+    return bool(gpu.compute_capability and native and number(gpu.compute_capability) > number(native[-1]))
+
+
+def branch(driver: str | None) -> int | None:
+    """The branch of a driver's version, such as 550 of `550.54.15`."""
+    found = re.match(r"\d+", driver or "")
+    return int(found[0]) if found else None
 
 
 def python(facts: Facts) -> str:
