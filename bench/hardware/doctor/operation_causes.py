@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bench.hardware.distributions import number
 from bench.hardware.doctor import cures, words
 from bench.hardware.doctor.checkup import (
     EXIT_DRIVER,
@@ -86,7 +87,7 @@ def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Di
     name, native = words.title(gpu), facts.installation.native_capabilities
     if gpu.compute_capability is None or not native:
         return None
-    if words.number(gpu.compute_capability) < words.number(native[0]):
+    if number(gpu.compute_capability) < number(native[0]):
         return _failure(
             "capability-too-low",
             gpu,
@@ -110,7 +111,7 @@ def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Di
 
 def _older_tensorflow(capability: str) -> tuple[str, ...]:
     """What a card from before Pascal can still do."""
-    if words.number(capability) >= (5, 0):
+    if number(capability) >= (5, 0):
         return (
             (
                 "python3.12 -m venv .venv-2.16 && .venv-2.16/bin/pip install 'tensorflow[and-cuda]==2.16.*'   (for "

@@ -6,6 +6,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from bench.hardware.distributions import is_newer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,15 +46,9 @@ def title(gpu: Gpu) -> str:
     return f"gpu:{gpu.index} ({gpu.name})"
 
 
-def number(capability: str) -> tuple[int, ...]:
-    """A compute capability or version as numbers, to be compared."""
-    return tuple(int(part) for part in capability.split("."))
-
-
 def is_newer_than_the_build(facts: Facts, gpu: Gpu) -> bool:
     """Whether a GPU is newer than the machine code of this TensorFlow, and runs what it compiles from PTX."""
-    native = facts.installation.native_capabilities
-    return bool(gpu.compute_capability and native and number(gpu.compute_capability) > number(native[-1]))
+    return is_newer(gpu.compute_capability, facts.installation.native_capabilities)
 
 
 def branch(driver: str | None) -> int | None:
