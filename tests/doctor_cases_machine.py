@@ -26,6 +26,11 @@ NEWER_DRIVER = (
     "install NVIDIA's driver, 525 or newer: `sudo ubuntu-drivers install` (Ubuntu), `sudo apt install nvidia-driver` "
     "(Debian, section non-free), `sudo dnf install akmod-nvidia xorg-x11-drv-nvidia-cuda` (Fedora, RPM Fusion)"
 )
+BY_PODMAN = (
+    "podman run --device nvidia.com/gpu=all ...   (on the host, once: `sudo nvidia-ctk cdi generate "
+    "--output=/etc/cdi/nvidia.yaml`)"
+)
+ON_WINDOWS = "install NVIDIA's newest driver on Windows (never a Linux driver in WSL), then: wsl --shutdown"
 GIVE_GPUS = "docker run --gpus all ...   (needs the NVIDIA Container Toolkit on the host: `nvidia-ctk --version`)"
 BOTH = "docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility ..."
 KERNEL_LOG = "sudo dmesg | grep -i nvrm"
@@ -105,7 +110,7 @@ CASES = [
         ["inside podman"],
         [
             ON_CPU,
-            f"if the host has one: {GIVE_GPUS}",
+            f"if the host has one: {BY_PODMAN}",
             "in a virtual machine: choose a machine type with an NVIDIA GPU, or pass one through",
         ],
         variant="guest",
@@ -139,6 +144,35 @@ CASES = [
         ["0000:01:00.0 (nvidia)", "no /dev/nvidia* in the container"],
         [GIVE_GPUS],
     ),
+    *(
+        case(
+            "container-without-gpu",
+            12,
+            system(refused(12, device_files=()), container=container),
+            ["0000:01:00.0 (nvidia)"],
+            [cure],
+            variant=container,
+        )
+        for container, cure in (
+            ("podman", BY_PODMAN),
+            (
+                "kubernetes",
+                (
+                    "in the pod's container: resources.limits `nvidia.com/gpu: 1`   (needs NVIDIA's device plugin in "
+                    "the cluster)"
+                ),
+            ),
+            ("apptainer", "apptainer exec --nv ..."),
+        )
+    ),
+    case(
+        "container-without-gpu",
+        12,
+        system(replace(UNTRIED, driver=NOTHING), container="docker", wsl=True, kernel="5.15-microsoft-standard-WSL2"),
+        ["no /dev/dxg in the container", "5.15-microsoft-standard-WSL2"],
+        [GIVE_GPUS, f"if Windows has no NVIDIA card: {ON_CPU}"],
+        variant="docker-desktop",
+    ),
     case(
         "wsl-loader-path",
         12,
@@ -166,6 +200,22 @@ CASES = [
         ["0000:01:00.0 (vfio-pci)"],
         ["run Hourglass inside that virtual machine, or give the card back: remove its vfio-pci binding"],
         variant="vfio",
+    ),
+    case(
+        "no-driver",
+        12,
+        system(refused(12, module_version=None, pci_gpus=()), container="lxc"),
+        ["/dev/nvidia0", "libnvidia-ml.so.1 cannot be loaded"],
+        [GIVE_GPUS],
+        variant="container",
+    ),
+    case(
+        "no-driver",
+        12,
+        system(refused(12, module_version=None, device_files=("dxg",), wsl_libraries=("libnvidia-ml.so.1",)), wsl=True),
+        ["no NVIDIA kernel module"],
+        [ON_WINDOWS],
+        variant="wsl",
     ),
     case(
         "nvml-missing",
@@ -200,7 +250,7 @@ CASES = [
         12,
         system(refused(9, module_version=None), wsl=True),
         ["NVML: driver not loaded"],
-        ["install NVIDIA's newest driver on Windows (never a Linux driver in WSL), then: wsl --shutdown"],
+        [ON_WINDOWS],
         variant="wsl",
     ),
     case(
@@ -298,5 +348,35 @@ CASES = [
             "after a suspend: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
             REBOOT,
         ],
+    ),
+    case(
+        "driver-failed",
+        12,
+        replace(UNTRIED, libraries=(replace(LIBCUDA, init_error="802 CUDA_ERROR_SYSTEM_NOT_READY"),)),
+        ["/usr/lib/libcuda.so.550.54.15"],
+        [
+            (
+                "sudo systemctl enable --now nvidia-fabricmanager   (GPUs behind NVSwitch wait for it; it must be of "
+                "the driver's version, 550.54.15)"
+            )
+        ],
+        variant="nvswitch",
+    ),
+    case(
+        "driver-failed",
+        12,
+        system(
+            replace(UNTRIED, libraries=(replace(LIBCUDA, init_error="804 CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"),)),
+            container="docker",
+        ),
+        ["/usr/lib/libcuda.so.550.54.15"],
+        [
+            (
+                "remove what does not belong to this driver: /usr/lib/libcuda.so.550.54.15 (of cuda-compat, or on "
+                "LD_LIBRARY_PATH)"
+            ),
+            f"on the container's host: {REBOOT}",
+        ],
+        variant="compat",
     ),
 ]

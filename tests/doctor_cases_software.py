@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from bench.hardware.doctor.checkup import LibraryProbe, Pin, Wheel
-from facts_for_tests import GPU, HEALTHY, LIBCUDA, PYTHON, SITE, UNTRIED, case, installation, listing, trial
+from doctor_cases_machine import NEWER_DRIVER
+from facts_for_tests import GPU, HEALTHY, LIBCUDA, PYTHON, SITE, UNTRIED, case, installation, listing, system, trial
 
 if TYPE_CHECKING:
     from bench.hardware.doctor.checkup import Driver, Facts
@@ -53,6 +54,11 @@ CUDNN = f"{SITE}/nvidia/cudnn/lib/libcudnn.so.9"
 OLD_CUDNN = library("libcudnn.so.9", path=CUDNN, version=90100)
 KERNELS = "no kernel image is available for execution on the device"
 LOADED = "cuda_dnn.cc: Loaded cuDNN version 90300"
+
+COMPILE = (
+    "from bench.hardware import gpus, verify; "
+    "print([verify.verify_gpu(gpu, timeout_s=7200).problem for gpu in gpus.detect_gpus().gpus])"
+)
 
 CASES = [
     case(
@@ -187,9 +193,49 @@ CASES = [
         replace(tried("crashed", "killed by signal 6"), driver=capability("5.0")),
         ["killed by signal 6", "driver 550.54.15"],
         [
-            "use an older TensorFlow in an environment of its own: pip install 'tensorflow==2.10.*' (from 3.5 on)",
+            (
+                "python3.12 -m venv .venv-2.16 && .venv-2.16/bin/pip install 'tensorflow[and-cuda]==2.16.*'   (for "
+                "your own programs, in an environment of its own: the last version with code for Maxwell)"
+            ),
             ON_CPU,
         ],
+    ),
+    case(
+        "capability-too-low",
+        15,
+        replace(tried("crashed", "killed by signal 6"), driver=capability("3.7")),
+        ["killed by signal 6"],
+        [
+            ON_CPU,
+            (
+                "no TensorFlow for this Python computes on it; for your own programs TensorFlow 2.10 did, with Python "
+                "3.10 and CUDA 11.2, from compute capability 3.5 on"
+            ),
+        ],
+        variant="kepler",
+    ),
+    case(
+        "driver-too-old-for-ptx",
+        12,
+        replace(tried("crashed", "Check failed: CUDA_ERROR_UNSUPPORTED_PTX_VERSION"), driver=capability("9.0")),
+        ["CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "compute capability 9.0"],
+        [NEWER_DRIVER.replace("525", "555"), "sudo reboot"],
+    ),
+    case(
+        "driver-too-old-for-ptx",
+        12,
+        system(
+            tried(
+                "operation_failed",
+                "a compiled operation failed",
+                operation="compiled",
+                messages=("cuda_executor.cc: the provided PTX was compiled with an unsupported toolchain",),
+            ),
+            container="docker",
+        ),
+        ["unsupported toolchain"],
+        [f"on the container's host: {NEWER_DRIVER.replace('525', '555')}", "on the container's host: sudo reboot"],
+        variant="container",
     ),
     case(
         "capability-too-new",
@@ -199,6 +245,16 @@ CASES = [
         [
             "docker run --gpus all -it nvcr.io/nvidia/tensorflow:25.02-tf2-py3   (NVIDIA's, for new cards)",
             f"{PYTHON} -m pip install 'tf-nightly[and-cuda]'   (in an environment of its own)",
+        ],
+    ),
+    case(
+        "still-compiling",
+        16,
+        replace(tried("timeout", "did not finish within 600 s"), driver=capability("12.0")),
+        ["did not finish within 600 s", "compute capability 12.0"],
+        [
+            "export CUDA_CACHE_MAXSIZE=4294967296   (also in your shell's profile: a smaller cache forgets)",
+            f"{PYTHON} -c '{COMPILE}'   (may take 30 minutes, once; [None] is success)",
         ],
     ),
     case(

@@ -24,20 +24,18 @@ from bench.hardware.doctor.checkup import Checkup, Driver, Facts, LibraryProbe, 
 from bench.hardware.doctor.diagnose import CAUSES, diagnose
 from bench.hardware.doctor.diagnose import NOTES as NOTED
 from bench.hardware.tensorflow_log import OneDnn
+from doctor_cases_notes import NOTES, SECOND
 from facts_for_tests import (
     CARD,
     GPU,
     HEALTHY,
     LIBCUDA,
     LISTED,
-    PYTHON,
     SITE,
     UNLISTED,
     UNTRIED,
-    case,
     driver,
     installation,
-    listing,
     refused,
     system,
     trial,
@@ -49,40 +47,6 @@ if TYPE_CHECKING:
 HOUSE = Path(bench.__file__).parent
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "gpu-doctor.md"
 CASES = [*doctor_cases_machine.CASES, *doctor_cases_software.CASES]
-
-SECOND = replace(GPU, index=1, uuid="GPU-b", name="NVIDIA GeForce GTX 750")
-CUSOLVER = f"{SITE}/nvidia/cusolver/lib/libcusolver.so.11"
-FOLDERS = list(dict.fromkeys(path.rpartition("/")[0] for path in HEALTHY.installation.libraries))
-NOTES = [
-    case(
-        "runpath-gap",
-        0,
-        replace(HEALTHY, listings=(listing(missing=("libcusolver.so.11",)), listing(preloaded=True, answer=LISTED))),
-        [CUSOLVER],
-        [f"for your own programs: export LD_LIBRARY_PATH={':'.join(FOLDERS)}"],
-    ),
-    case(
-        "hidden-gpus",
-        0,
-        replace(driver(HEALTHY, hidden=(SECOND,)), environment={"CUDA_VISIBLE_DEVICES": "0"}),
-        ["CUDA_VISIBLE_DEVICES='0'"],
-        ["unset CUDA_VISIBLE_DEVICES"],
-    ),
-    case(
-        "compiled-from-ptx",
-        0,
-        driver(HEALTHY, gpus=(replace(GPU, compute_capability="12.0"),)),
-        ["compute capability 12.0, machine code up to 8.9"],
-        [],
-    ),
-    case(
-        "xla-tools-missing",
-        0,
-        installation(HEALTHY, cuda_tools=False),
-        [],
-        [f"{PYTHON} -m pip install 'nvidia-cuda-nvcc-cu12>=12.5,<13'"],
-    ),
-]
 
 
 @pytest.mark.parametrize(("cause", "exit_code", "facts", "seen", "cure"), CASES)
@@ -113,6 +77,14 @@ def test_a_healthy_machine_has_nothing_to_note() -> None:
 
     assert checkup.notes == ()
     assert "gpu:0 (NVIDIA GeForce RTX 3050)" in checkup.diagnosis.found
+
+
+def test_instances_are_no_lost_gpus() -> None:
+    """A card that is split counts as its instances, so that their number tells nothing of cards that are lost."""
+    instances = tuple(replace(GPU, index=index, uuid=f"MIG-{index}") for index in range(2))
+    facts = driver(HEALTHY, boards=3, gpus=instances)
+
+    assert diagnose(facts).notes == ()
 
 
 def test_a_gpu_that_does_not_compute_is_not_outvoted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from bench.hardware import cuda_libraries
+from bench.hardware.doctor import examine
 from bench.hardware.doctor.diagnose import diagnose
-from bench.hardware.doctor.examine import look
+from bench.hardware.doctor.examine import find_neglected_card, look
 from bench.hardware.doctor.installation import inspect_installation
 from bench.hardware.doctor.probes import probe_libraries
 from bench.hardware.gpus import GpuSurvey
@@ -149,6 +151,45 @@ def test_wheel_versions(spoiled: Path) -> None:
     assert "nvidia-cublas-cu12 12.4.5.8, required <99,>=12.5.3.2" in found.evidence
 
 
+def test_only_wheels_that_fit_are_loaded_first(spoiled: Path) -> None:
+    """A wheel in a version that TensorFlow does not take, and one without metadata, are left to its own search."""
+    everything = inspect_installation([str(spoiled)]).libraries
+    (cudnn,) = spoiled.glob("nvidia_cudnn_cu12-*.dist-info")
+    shutil.rmtree(cudnn)
+    write_distribution(spoiled, "nvidia-cudnn-cu12", "9.1.0.70")
+    (cufft,) = spoiled.glob("nvidia_cufft_cu12-*.dist-info")
+    shutil.rmtree(cufft)
+
+    assert set(everything) - set(inspect_installation([str(spoiled)]).libraries) == {
+        str(spoiled / "nvidia/cudnn/lib/libcudnn.so.9"),
+        str(spoiled / "nvidia/cufft/lib/libcufft.so.11"),
+    }
+
+
+@pytest.mark.usefixtures("bare_loader")
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [(("cufft",), "may not be usable"), (tuple(cuda.WHEELS), "is not used")],
+    ids=["one", "all"],
+)
+def test_what_is_said_without_asking_tensorflow(
+    spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: tuple[str, ...], said: str
+) -> None:
+    """Of a lack that TensorFlow may make up for by a search of its own no more is said than is known."""
+    for name in gone:
+        shutil.rmtree(spoiled / "nvidia" / name)
+        (folder,) = spoiled.glob(f"nvidia_{name}_cu12-*.dist-info")
+        shutil.rmtree(folder)
+    monkeypatch.setattr(examine, "inspect_installation", lambda: inspect_installation([str(spoiled)]))
+    monkeypatch.setattr(examine, "probe_libraries", lambda wheels: (LIBCUDA, *probe_libraries(wheels)[1:]))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    survey = GpuSurvey(gpus=(GPU,), boards=1, driver="550.54.15")
+    line = find_neglected_card(survey, plant(tmp_path / "root", cards=NVIDIA, devices=["nvidia0"]))
+
+    assert line is not None
+    assert line.startswith(f"this machine's GPU {said} by TensorFlow: ")
+
+
 def test_xla_tools_missing(spoiled: Path) -> None:
     """Without ptxas and libdevice from a wheel it is noted what compiling with XLA will need."""
     shutil.rmtree(spoiled / "nvidia/cuda_nvcc")
@@ -160,13 +201,21 @@ def test_stale_library_path(stand_in_site: Path, tmp_path: Path, monkeypatch: py
     """Other copies on LD_LIBRARY_PATH are noted, and are not what is loaded once the wheels' come first."""
     old = tmp_path / "cuda-11.8"
     shutil.copytree(stand_in_site / "nvidia/cublas/lib", old)
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(old))
+    (tmp_path / "same").symlink_to(stand_in_site / "nvidia/cublas/lib")
+    others = [str(tmp_path / "same"), "/usr/lib/wsl/lib"]
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join([str(old), *others]))
     monkeypatch.syspath_prepend(stand_in_site)
     survey = GpuSurvey(gpus=(GPU,), boards=1, driver="550.54.15")
     facts = look(plant(tmp_path / "root", cards=NVIDIA), survey=survey)
     (note,) = diagnose(facts).notes
 
-    check(note, "stale-library-path", 0, str(old / "libcublas.so.12"), ["for your own programs: unset LD_LIBRARY_PATH"])
+    check(
+        note,
+        "stale-library-path",
+        0,
+        str(old / "libcublas.so.12"),
+        [f"for your own programs: export LD_LIBRARY_PATH={os.pathsep.join(others)}"],
+    )
     loaded = {probe.soname: probe.path for probe in probe_libraries(facts.installation.libraries)}
     assert loaded["libcublas.so.12"] == str(stand_in_site / "nvidia/cublas/lib/libcublas.so.12")
     alone = {probe.soname: probe.path for probe in probe_libraries(())}

@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "recipe": set(),
     "config": {"errors", "recipe"},
     "record": set(),
+    "private": set(),
     "samples": {"record"},
     "machine": {"record"},
     "peaks": {"config", "recipe", "record"},
@@ -42,9 +43,9 @@ ROOMS: dict[str, set[str]] = {
     "analysis": TYPES | {"store", "peaks"},
     "report": TYPES | {"peaks", "store", "analysis"},
     "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
-    "worker": TYPES | {"probes", "peaks", "store", "catalog", "data"},
+    "worker": TYPES | {"probes", "peaks", "private", "store", "catalog", "data"},
     "cli": TYPES
-    | {"config", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},
+    | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

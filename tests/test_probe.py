@@ -6,12 +6,21 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+from msgspec.structs import replace
 
+from bench.hardware import child
+from bench.hardware.doctor.probes import AT_ONCE
 from bench.hardware.environment import child_environment
 from bench.hardware.verify import Verdict, verify_gpu
 from bench.records import Device, Gpu
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GPU = Gpu(index=0, uuid="GPU-none", name="Toy 4000")
 WORKS = '{"version": "2.21.0", "cuda_build": true, "gpus": ["/physical_device:GPU:0"]}'
@@ -102,6 +111,54 @@ def test_garbage(answer: str) -> None:
     assert verdict.outcome == "failed"
     assert "cannot be understood" in (verdict.problem or "")
     assert repr(answer) in (verdict.problem or "")
+
+
+@pytest.mark.parametrize(("capability", "timeout_s"), [("8.9", 120), ("9.0", 600), (None, 120)])
+def test_a_card_that_compiles_gets_more_time(
+    stand_in_site: Path, monkeypatch: pytest.MonkeyPatch, capability: str | None, timeout_s: float
+) -> None:
+    """A GPU that TensorFlow has no machine code for may take ten minutes, any other one two."""
+    asked: list[float] = []
+
+    def ask(who: str, *_: object, timeout_s: float, **__: object) -> child.Answer:
+        asked.append(timeout_s)
+        return child.Answer(outcome="timeout", problem=f"{who} is late", last_line="", said="", seconds=0.0)
+
+    monkeypatch.setattr(child, "ask", ask)
+    monkeypatch.setattr(sys, "path", [str(stand_in_site)])
+    verify_gpu(replace(GPU, compute_capability=capability))
+
+    assert asked == [timeout_s]
+
+
+INTERRUPTED = """
+import sys
+from bench.hardware.doctor.probes import probe_libraries
+probe_libraries((), command=[sys.executable, "-c", {code!r}], timeout_s=60.0)
+"""
+SLEEPER = """
+import os, pathlib, time
+pathlib.Path({folder!r}, str(os.getpid())).touch()
+time.sleep(60)
+"""
+
+
+def test_interrupt_ends_all_children(tmp_path: Path) -> None:
+    """Ctrl-C ends at once what several threads are waiting for, and nothing more is started."""
+    folder = tmp_path / "started"
+    folder.mkdir()
+    code = INTERRUPTED.format(code=SLEEPER.format(folder=str(folder)))
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 30
+    while len(list(folder.iterdir())) < AT_ONCE and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=30)
+    started = [int(path.name) for path in folder.iterdir()]
+
+    assert "KeyboardInterrupt" in said
+    assert len(started) == AT_ONCE
+    assert not [number for number in started if psutil.pid_exists(number)]
 
 
 @pytest.mark.tf

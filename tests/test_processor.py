@@ -247,6 +247,8 @@ def test_wsl(tmp_path: Path, release: str) -> None:
         ({"run/.containerenv": 'engine="podman-4"'}, {}, "podman"),
         ({".singularity.d/runscript": ""}, {}, "apptainer"),
         ({"run/systemd/container": "lxc"}, {}, "lxc"),
+        ({"run/systemd/container": "wsl"}, {}, None),
+        ({"run/systemd/container": "wsl", ".dockerenv": ""}, {}, "docker"),
         ({"proc/1/cgroup": "4:memory:/docker/0a1b\n0::/"}, {}, "docker"),
         ({"proc/1/cgroup": "4:memory:/kubepods/burstable/pod1/docker"}, {}, "kubernetes"),
         ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),

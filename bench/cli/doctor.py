@@ -22,11 +22,13 @@ def doctor(
     from bench.cli.console import console
     from bench.cli.doctor_view import show
     from bench.hardware.doctor.examine import examine
+    from bench.private import hide_home
 
     terminal = console()
     if json:
         checkup = examine()
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(checkup), indent=2).decode() + "\n")
+        # To be passed on, so without the user's name; what the terminal shows is to be typed, so with whole paths.
+        sys.stdout.write(hide_home(msgspec.json.format(msgspec.json.encode(checkup), indent=2).decode()) + "\n")
     else:
         with terminal.status("looking at the machine, then at what TensorFlow makes of it …"):
             checkup = examine()

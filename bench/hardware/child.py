@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PATIENCE_S = 5.0  # for a killed child to be gone
 KEPT_BYTES = 1 << 18  # of the beginning and of the end of what a child says
+
+_lock = threading.Lock()
+_live: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()  # set while all are ended: none is started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +55,7 @@ def ask(who: str, command: Sequence[str], *, environment: Mapping[str, str], tim
     """
     began_s = time.monotonic()
     try:
-        child = subprocess.Popen(  # not in a `with`, which would wait for a child that is stuck in a driver's call
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that what the child started ends with it
-        )
+        child = _start(command, environment)
     except OSError as error:
         reason = f"{who} could not be started: {error.strerror or error}"
         return Answer(outcome="failed", problem=reason, last_line="", said="", seconds=0.0)
@@ -71,6 +70,9 @@ def ask(who: str, command: Sequence[str], *, environment: Mapping[str, str], tim
     except BaseException:  # Ctrl-C: the child is in a session of its own and has not heard it
         _end(child)
         raise
+    finally:
+        with _lock:
+            _live.discard(child)
     out, said = (stream.close() for stream in streams)
     outcome, problem = _how_it_ended(who, child.returncode)
     words = _last_words(said)
@@ -81,6 +83,41 @@ def ask(who: str, command: Sequence[str], *, environment: Mapping[str, str], tim
         said=said,
         seconds=time.monotonic() - began_s,
     )
+
+
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that ask children; Ctrl-C, which only the main thread hears, ends all children and waits for none."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        _ending.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        with _lock:
+            for child in _live:
+                if child.returncode is None:
+                    _kill(child)
+        pool.shutdown()
+        _ending.clear()
+        raise
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with _lock:  # so that a child is either known or never started
+        if _ending.is_set():
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+        child = subprocess.Popen(  # not in a `with`, which would wait for a child that is stuck in a driver's call
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that what the child started ends with it
+        )
+        _live.add(child)
+    return child
 
 
 def _how_it_ended(who: str, returncode: int) -> tuple[Literal["ended", "failed", "crashed"], str | None]:
@@ -118,13 +155,17 @@ class _Ends:
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Kill the child and its own; one that is stuck in a driver's call is left behind."""
+    _kill(child)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(PATIENCE_S)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         if sys.platform == "win32":  # which the doctor only has to recognise
             child.kill()
         else:
             os.killpg(child.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(PATIENCE_S)
 
 
 def _last_words(said: str) -> str:

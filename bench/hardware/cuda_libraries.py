@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.hardware.distributions import TENSORFLOWS, cuda_requirements, find_distribution, fits
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from importlib import metadata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,10 @@ LIBRARIES = (
 
 
 def installed(search: Sequence[str] | None = None) -> tuple[Path, ...]:
-    """Find the libraries of `LIBRARIES` that wheels have installed.
+    """Find the libraries of `LIBRARIES` that wheels have installed and this TensorFlow asks for.
+
+    Wheels that came for another framework's sake, in versions that do not fit, are left alone: loaded first, they would
+    take the place of what a TensorFlow of conda or of a container brings itself. So is what has no metadata.
 
     Args:
         search: Folders to look below, first match first. Defaults to `sys.path`, which a worker shares.
@@ -63,13 +69,22 @@ def installed(search: Sequence[str] | None = None) -> tuple[Path, ...]:
     Returns:
         Their paths in loading order; empty where no wheel is installed, as on most machines without a GPU.
     """
-    folders = [Path(entry) / "nvidia" for entry in (sys.path if search is None else search) if entry]
-    return tuple(_first(folders))
+    folders = [entry for entry in (sys.path if search is None else search) if entry]
+    wheels = _fitting_wheels(folders)
+    paths = (
+        Path(str(wheels[library.distribution].locate_file(f"nvidia/{library.folder}/lib/{library.soname}")))
+        for library in LIBRARIES
+        if library.distribution in wheels
+    )
+    return tuple(path for path in paths if path.is_file())
 
 
-def _first(folders: Sequence[Path]) -> Iterator[Path]:
-    for library in LIBRARIES:
-        paths = (folder / library.folder / "lib" / library.soname for folder in folders)
-        found = next((path for path in paths if path.is_file()), None)
-        if found is not None:
-            yield found
+def _fitting_wheels(folders: Sequence[str]) -> dict[str, metadata.Distribution]:
+    """The wheels that TensorFlow's own extra asks for and takes, by their names."""
+    ours = next(filter(None, (find_distribution(name, folders) for name in TENSORFLOWS)), None)
+    wheels = {}
+    for requirement in cuda_requirements(ours):
+        wheel = find_distribution(requirement.name, folders)
+        if wheel is not None and fits(requirement, wheel):
+            wheels[requirement.name] = wheel
+    return wheels

@@ -89,6 +89,8 @@ def _container(root: Path, environ: Mapping[str, str]) -> str | None:
     if "KUBERNETES_SERVICE_HOST" in environ:
         return "kubernetes"
     told = read_text(root / "run/systemd/container")
+    if told == "wsl":  # what systemd calls WSL 2, which is a virtual machine
+        told = ""
     left = (name for path, name in _CONTAINER_FILES if (root / path).exists())
     return told or next(left, None) or _first_match(_CONTAINER_GROUPS, read_text(root / "proc/1/cgroup"))
 

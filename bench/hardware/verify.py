@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bench.hardware import child, cuda_libraries
+from bench.hardware.distributions import is_newer, read_build_info, read_capabilities
 from bench.hardware.environment import child_environment
 from bench.probes import ProbeAnswer, ProbeRequest
 from bench.records import Device
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PROBE = (sys.executable, "-P", "-m", "bench.worker.probe")  # -P keeps the current folder off its path
 TIMEOUT_S = 120.0
+COMPILING_TIMEOUT_S = 600.0  # for a GPU that TensorFlow has no machine code for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +77,21 @@ def probe(
     return Verdict(outcome=outcome, problem=answer.problem, answer=answer, said=said.said)
 
 
-def verify_gpu(gpu: Gpu, *, command: Sequence[str] = PROBE, timeout_s: float = TIMEOUT_S) -> Verdict:
+def verify_gpu(gpu: Gpu, *, command: Sequence[str] = PROBE, timeout_s: float | None = None) -> Verdict:
     """Run a convolution and a compiled operation on one GPU, as a worker would: with the wheels' libraries loaded.
 
     Args:
         gpu: The one GPU that the child sees.
         command: What to run; it answers as `bench.worker.probe` does.
-        timeout_s: After which the child is killed.
+        timeout_s: After which the child is killed. Defaults to what the GPU needs.
     """
     device = Device(kind="gpu", threads=1, gpu_uuids=(gpu.uuid,), gpu_indices=(gpu.index,))
     request = ProbeRequest(libraries=tuple(map(str, cuda_libraries.installed())), operations=True)
-    return probe(request, environment=child_environment(device), command=command, timeout_s=timeout_s)
+    patience_s = _patience_s(gpu) if timeout_s is None else timeout_s
+    return probe(request, environment=child_environment(device), command=command, timeout_s=patience_s)
+
+
+def _patience_s(gpu: Gpu) -> float:
+    """Longer for a GPU whose operations the driver has to compile from PTX at their first use."""
+    native, _ = read_capabilities(read_build_info(sys.path).get("cuda_compute_capabilities", ()))
+    return COMPILING_TIMEOUT_S if is_newer(gpu.compute_capability, native) else TIMEOUT_S

@@ -14,6 +14,7 @@ import psutil
 import tensorflow as tf
 
 from bench.errors import DeviceError
+from bench.private import hide_home
 from bench.records import Cell, Memory, Runtime
 from bench.worker import preload
 
@@ -101,9 +102,9 @@ def describe(cell: Cell, devices: tuple[str, ...]) -> Runtime:
         threads_used=_threads_used() if cell.device.kind == "cpu" else None,
         devices=devices,
         tensor_float_32=_rounds_to_tf32(),
-        environment={name: os.environ[name] for name in TELLING_VARIABLES if name in os.environ},
-        preloaded=preload.loaded(),
-        not_preloaded=preload.failed(),
+        environment={name: hide_home(os.environ[name]) for name in TELLING_VARIABLES if name in os.environ},
+        preloaded=tuple(map(hide_home, preload.loaded())),
+        not_preloaded={hide_home(path): hide_home(problem) for path, problem in preload.failed().items()},
         onednn=_uses_onednn(),
         xla=_compiled_by_xla(),
     )

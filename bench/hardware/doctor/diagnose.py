@@ -52,6 +52,7 @@ NOTES: tuple[Callable[[Facts], Diagnosis | None], ...] = (
     notes.runpath_gap,
     notes.stale_library_path,
     notes.hidden_gpus,
+    notes.lost_gpu,
     notes.compiled_from_ptx,
     notes.tools_missing,
 )

@@ -6,12 +6,11 @@ Multi-Instance GPU guide, NVML and CUDA driver API (nvmlReturn_t, CUresult), CUD
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pynvml
 
-from bench.hardware.doctor import words
+from bench.hardware.doctor import cures, words
 from bench.hardware.doctor.checkup import EXIT_DRIVER, EXIT_MASKED, Diagnosis
 from bench.hardware.doctor.library_probe import LIBCUDA
 from bench.hardware.gpus import describe
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 
 # The oldest driver branch that CUDA 12 runs on, by minor-version compatibility (525.60.13).
 OLDEST_DRIVER = 525
-_RESTART = "sudo reboot"
-_INSTALL_DRIVER = (
-    "install NVIDIA's driver, 525 or newer: `sudo ubuntu-drivers install` (Ubuntu), `sudo apt install nvidia-driver` "
-    "(Debian, section non-free), `sudo dnf install akmod-nvidia xorg-x11-drv-nvidia-cuda` (Fedora, RPM Fusion)"
-)
 _ERRORS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "library not found",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "driver not loaded",
@@ -66,13 +60,22 @@ def no_driver(facts: Facts) -> Diagnosis | None:
             evidence=tuple(evidence),
             cure=("run Hourglass inside that virtual machine, or give the card back: remove its vfio-pci binding",),
         )
+    if facts.operating_system.container is not None:
+        return Diagnosis(
+            cause="no-driver",
+            exit_code=EXIT_DRIVER,
+            found=f"this {facts.operating_system.container} container was given an NVIDIA card without the driver's "
+            "libraries",
+            evidence=(*evidence, *(f"/dev/{name}" for name in driver.device_files)),
+            cure=(cures.give_gpus(facts),),
+        )
     return Diagnosis(
         cause="no-driver",
         exit_code=EXIT_DRIVER,
         found="the machine has an NVIDIA card, but NVIDIA's driver is not installed"
         + (" (the card is held by nouveau, which has no CUDA)" if "nouveau" in holders else ""),
         evidence=tuple(evidence),
-        cure=(_INSTALL_DRIVER, _RESTART),
+        cure=cures.where_the_driver_is(facts, cures.install_driver(OLDEST_DRIVER), cures.RESTART),
     )
 
 
@@ -107,7 +110,7 @@ def module_not_loaded(facts: Facts) -> Diagnosis | None:
         exit_code=EXIT_DRIVER,
         found="NVIDIA's driver is installed but its kernel module is not loaded",
         evidence=_nvml_evidence(facts),
-        cure=_where_the_driver_is(
+        cure=cures.where_the_driver_is(
             facts,
             "sudo modprobe nvidia",
             (
@@ -128,9 +131,9 @@ def driver_mismatch(facts: Facts) -> Diagnosis | None:
         found="the loaded kernel module and the driver's libraries are of different versions",
         evidence=_nvml_evidence(facts),
         cure=(
-            (f"restart the container after the host's driver is consistent again; on the host: {_RESTART}",)
+            (f"restart the container after the host's driver is consistent again; on the host: {cures.RESTART}",)
             if facts.operating_system.container
-            else (_RESTART,)
+            else cures.where_the_driver_is(facts, cures.RESTART)
         ),
     )
 
@@ -151,15 +154,15 @@ def driver_permission(facts: Facts) -> Diagnosis | None:
 def driver_too_old(facts: Facts) -> Diagnosis | None:
     """A driver from before CUDA 12."""
     version = facts.driver.version or facts.driver.module_version
-    branch = re.match(r"\d+", version or "")
-    if branch is None or int(branch[0]) >= OLDEST_DRIVER:
+    branch = words.branch(version)
+    if branch is None or branch >= OLDEST_DRIVER:
         return None
     return Diagnosis(
         cause="driver-too-old",
         exit_code=EXIT_DRIVER,
         found=f"the driver, {version}, is older than {OLDEST_DRIVER}.60.13, the oldest that CUDA 12 runs on",
         evidence=(f"driver {version}", f"TensorFlow was built with CUDA {facts.installation.cuda_version or '12'}"),
-        cure=_where_the_driver_is(facts, _INSTALL_DRIVER, _RESTART),
+        cure=cures.where_the_driver_is(facts, cures.install_driver(OLDEST_DRIVER), cures.RESTART),
     )
 
 
@@ -173,7 +176,9 @@ def driver_refuses(facts: Facts) -> Diagnosis | None:
         exit_code=EXIT_DRIVER,
         found=f"there is an NVIDIA card, but the driver offers none: {driver.nvml_problem}",
         evidence=_nvml_evidence(facts),
-        cure=("nvidia-smi   (its words are the driver's own)", "sudo dmesg | grep -i nvrm", _RESTART),
+        cure=cures.where_the_driver_is(
+            facts, "nvidia-smi   (its words are the driver's own)", "sudo dmesg | grep -i nvrm", cures.RESTART
+        ),
     )
 
 
@@ -232,7 +237,9 @@ def container_without_compute(facts: Facts) -> Diagnosis | None:
         ),
         cure=("docker run --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility ...",)
         if in_container
-        else (f"sudo apt install {package}   (Ubuntu; Debian: libcuda1)", "sudo ldconfig"),
+        else cures.where_the_driver_is(
+            facts, f"sudo apt install {package}   (Ubuntu; Debian: libcuda1)", "sudo ldconfig"
+        ),
     )
 
 
@@ -241,38 +248,13 @@ def driver_failed(facts: Facts) -> Diagnosis | None:
     libcuda = _libcuda(facts)
     if libcuda is None or libcuda.init_error is None:
         return None
-    code = libcuda.init_error.partition(" ")[0]
-    cures = {
-        "100": (  # CUDA_ERROR_NO_DEVICE
-            "nvidia-smi",
-            "look for the card's fault: sudo dmesg | grep -i nvrm",
-        ),
-        "803": (  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
-            f"remove what does not belong to this driver: {libcuda.path} (of cuda-compat, or on LD_LIBRARY_PATH)",
-            _RESTART,
-        ),
-    }
-    otherwise = (
-        "sudo nvidia-modprobe -u -c=0   (makes /dev/nvidia-uvm)",
-        "after a suspend: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
-        _RESTART,
-    )
     return Diagnosis(
         cause="driver-failed",
         exit_code=EXIT_DRIVER,
         found=f"the driver's CUDA library does not start: cuInit answers {libcuda.init_error}",
         evidence=(f"{libcuda.path or LIBCUDA}", *_nvml_evidence(facts), *_uvm_evidence(facts)),
-        cure=cures.get(code, otherwise),
+        cure=cures.cure_init(facts, libcuda, libcuda.init_error.partition(" ")[0]),
     )
-
-
-def _where_the_driver_is(facts: Facts, *cure: str) -> tuple[str, ...]:
-    """What cures a driver: on this machine, on the host of a container, or on the Windows beneath WSL."""
-    if facts.operating_system.wsl:
-        return ("install NVIDIA's newest driver on Windows (never a Linux driver in WSL), then: wsl --shutdown",)
-    if facts.operating_system.container is not None:
-        return tuple(f"on the container's host: {step}" for step in cure)
-    return cure
 
 
 def _libcuda(facts: Facts) -> LibraryProbe | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import psutil
 from msgspec.structs import replace
 
 from bench.errors import DeviceError, UnusableGpuError
+from bench.hardware import child
 from bench.hardware.cgroup import read_memory_limit_bytes
 from bench.hardware.doctor import software_causes
 from bench.hardware.doctor.checkup import EXIT_VERIFIED, Checkup, CpuUse, Facts
@@ -47,7 +47,7 @@ def examine(root: Path = Path("/")) -> Checkup:
         root: Of the file system that holds `proc`, `sys` and `dev`.
     """
     facts = look(root)
-    with ThreadPoolExecutor(1) as pool:
+    with child.threads(1) as pool:
         # TensorFlow's start takes seconds and tells of the processor too, so it is asked in any case.
         listing = pool.submit(list_gpus) if software_causes.no_tensorflow(facts) is None else None
         if facts.driver.shows_nvidia_card:
@@ -118,7 +118,8 @@ def find_neglected_card(survey: GpuSurvey, root: Path = Path("/")) -> str | None
         root: Of the file system that holds `proc`, `sys` and `dev`.
 
     Returns:
-        The line, or None where there is no card, or where nothing short of an operation tells what is wrong with it.
+        The line, or None where there is no card, or where nothing short of an operation tells what is wrong with it. It
+        says no more than it can know: TensorFlow may find libraries by ways of its own.
     """
     driver = inspect_driver(survey, root)
     if not driver.shows_nvidia_card and not any(card.vendor == "amd" for card in driver.pci_gpus):
@@ -129,7 +130,8 @@ def find_neglected_card(survey: GpuSurvey, root: Path = Path("/")) -> str | None
     diagnosis = diagnose(facts).diagnosis
     if diagnosis.cause in {"unknown", "no-hardware"}:
         return None
-    return f"this machine's GPU is not used by TensorFlow: {diagnosis.found}; `python -m bench doctor` has the cure"
+    verb = "is not used" if software_causes.is_certain(diagnosis, facts) else "may not be usable"
+    return f"this machine's GPU {verb} by TensorFlow: {diagnosis.found}; `python -m bench doctor` has the cure"
 
 
 def _with_tensorflow(cpu: CpuUse, said: str) -> CpuUse:

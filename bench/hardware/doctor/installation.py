@@ -8,29 +8,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from bench.hardware import cuda_libraries
-from bench.hardware.distributions import find_distributions, read_build_info
-from bench.hardware.doctor import words
+from bench.hardware.distributions import (
+    TENSORFLOWS,
+    cuda_requirements,
+    find_distributions,
+    fits,
+    read_build_info,
+    read_capabilities,
+    requirements,
+)
 from bench.hardware.doctor.checkup import Installation, Pin, Platform, Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-# Distributions that bring a package named `tensorflow`; two of them overwrite each other's files.
-TENSORFLOWS = (
-    "tensorflow",
-    "tensorflow-cpu",
-    "tensorflow-cpu-aws",
-    "tensorflow-gpu",
-    "tensorflow-intel",
-    "tensorflow-macos",
-    "tensorflow-rocm",
-    "intel-tensorflow",
-    "tf-nightly",
-    "tf-nightly-cpu",
-)
 _METAL = "tensorflow-metal"
 
 
@@ -55,7 +47,7 @@ def inspect_installation(search: Sequence[str] | None = None) -> Installation:
     tensorflows = {name: found[name].version for name in (*TENSORFLOWS, _METAL) if name in found}
     ours = next((found[name] for name in TENSORFLOWS if name in found), None)
     build = read_build_info(folders)
-    native, compiled = _capabilities(build.get("cuda_compute_capabilities", ()))
+    native, compiled = read_capabilities(build.get("cuda_compute_capabilities", ()))
     wheels = tuple(_wheels(ours, found))
     libraries = cuda_libraries.installed(folders)
     return Installation(
@@ -73,28 +65,14 @@ def inspect_installation(search: Sequence[str] | None = None) -> Installation:
     )
 
 
-def _capabilities(targets: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
-    """Split `sm_80` (machine code) and `compute_90` (PTX) and write them as 8.0 and 9.0."""
-    native = sorted((_dotted(target) for target in targets if target.startswith("sm_")), key=words.number)
-    compiled = sorted((_dotted(target) for target in targets if target.startswith("compute_")), key=words.number)
-    return tuple(native), compiled[-1] if compiled else None
-
-
-def _dotted(target: str) -> str:
-    digits = target.partition("_")[2].rstrip("af")  # sm_90a, sm_120f: code for this architecture or family alone
-    return f"{digits[:-1]}.{digits[-1]}"
-
-
 def _wheels(ours: metadata.Distribution | None, found: Mapping[str, metadata.Distribution]) -> Iterator[Wheel]:
-    for requirement in _requirements(ours):
-        if not requirement.name.startswith("nvidia-") or requirement.marker is None:
-            continue
+    for requirement in cuda_requirements(ours):
         installed = found.get(requirement.name)
         yield Wheel(
             distribution=requirement.name,
             required=str(requirement.specifier),
             installed=installed.version if installed else None,
-            fits=installed is not None and requirement.specifier.contains(installed.version, prereleases=True),
+            fits=fits(requirement, installed),
         )
 
 
@@ -102,18 +80,10 @@ def _pins(found: Mapping[str, metadata.Distribution], wanted: set[str]) -> Itera
     for name, distribution in found.items():
         if name in TENSORFLOWS or name.startswith("nvidia-"):
             continue
-        for requirement in _requirements(distribution):
+        for requirement in requirements(distribution):
             asked = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
             if asked and requirement.name in wanted and requirement.specifier:
                 yield Pin(framework=name, distribution=requirement.name, required=str(requirement.specifier))
-
-
-def _requirements(distribution: metadata.Distribution | None) -> Iterator[Requirement]:
-    for text in (distribution.requires if distribution else None) or ():
-        try:
-            yield Requirement(text)
-        except InvalidRequirement:  # of an old or damaged package: nothing that we look for
-            continue
 
 
 def _has_cuda_tools(folders: Sequence[str]) -> bool:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.hardware.doctor import words
+from bench.hardware.doctor import cures, words
 from bench.hardware.doctor.checkup import EXIT_DRIVER, EXIT_NO_HARDWARE, EXIT_UNSUPPORTED_PLATFORM, Diagnosis
 
 if TYPE_CHECKING:
     from bench.hardware.doctor.checkup import Facts
 
 _PYTHONS = ((3, 10), (3, 13))  # that TensorFlow 2.21 has wheels for
-_CONTAINER = "docker run --gpus all ...   (needs the NVIDIA Container Toolkit on the host: `nvidia-ctk --version`)"
 
 
 def windows(facts: Facts) -> Diagnosis | None:
@@ -42,7 +41,7 @@ def macos(facts: Facts) -> Diagnosis | None:
         evidence=(f"system {facts.platform.system} on {facts.platform.machine}",)
         + ((f"tensorflow-metal {metal} is installed",) if metal else ()),
         cure=(
-            "python -m bench run --device cpu",
+            cures.ON_CPU,
             (
                 "Apple's plugin for your own programs: `pip install tensorflow-metal==1.2.0` (1.1.0 breaks the "
                 "import of TensorFlow from 2.18 on)"
@@ -103,12 +102,14 @@ def no_hardware(facts: Facts) -> Diagnosis | None:
     if facts.driver.shows_nvidia_card:
         return None
     system = facts.operating_system
+    if system.wsl and system.container and "dxg" not in facts.driver.device_files:
+        return None  # Docker Desktop: what Windows has does not show until it is given
     if system.wsl:
         return _wsl_without_gpu(facts)
     where = f" (inside {system.container}, which sees the host's bus)" if system.container else ""
-    cure = ["python -m bench run --device cpu"]
+    cure = [cures.ON_CPU]
     if system.container:
-        cure.append(f"if the host has one: {_CONTAINER}")
+        cure.append(f"if the host has one: {cures.give_gpus(facts)}")
     if system.virtualization:
         cure.append("in a virtual machine: choose a machine type with an NVIDIA GPU, or pass one through")
     return Diagnosis(
@@ -150,12 +151,20 @@ def container_without_gpu(facts: Facts) -> Diagnosis | None:
     """In a container whose host has a card, but which was not given it."""
     driver = facts.driver
     given = any(name.startswith("nvidia") for name in driver.device_files) or "dxg" in driver.device_files
-    if facts.operating_system.container is None or given or driver.boards:
+    system = facts.operating_system
+    if system.container is None or given or driver.boards:
         return None
+    shown = driver.shows_nvidia_card
     return Diagnosis(
         cause="container-without-gpu",
         exit_code=EXIT_DRIVER,
-        found=f"the machine has an NVIDIA card, but this {facts.operating_system.container} container was not given it",
-        evidence=(*words.cards_on_the_bus(facts), "no /dev/nvidia* in the container"),
-        cure=(_CONTAINER,),
+        found=f"the machine has an NVIDIA card, but this {system.container} container was not given it"
+        if shown
+        else f"this {system.container} container under WSL was not given a GPU of Windows",
+        evidence=(*words.cards_on_the_bus(facts), "no /dev/nvidia* in the container")
+        if shown
+        else ("no /dev/dxg in the container", f"kernel {system.kernel}"),
+        cure=(cures.give_gpus(facts),)
+        if shown
+        else (cures.give_gpus(facts), f"if Windows has no NVIDIA card: {cures.ON_CPU}"),
     )

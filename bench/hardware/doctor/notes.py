@@ -10,8 +10,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.hardware.doctor import words
+from bench.hardware.doctor import cures, words
 from bench.hardware.doctor.checkup import EXIT_VERIFIED, Diagnosis
+from bench.hardware.gpus import describe
 
 if TYPE_CHECKING:
     from bench.hardware.doctor.checkup import Facts
@@ -40,17 +41,22 @@ def stale_library_path(facts: Facts) -> Diagnosis | None:
     folders = [Path(entry) for entry in facts.environment.get("LD_LIBRARY_PATH", "").split(os.pathsep) if entry]
     ours = {Path(path).name: Path(path) for path in facts.installation.libraries}
     other = [
-        folder / name for name in ours for folder in folders if (folder / name).exists() and folder != ours[name].parent
+        folder / name
+        for name in ours
+        for folder in folders
+        if (folder / name).exists() and folder.resolve() != ours[name].parent.resolve()
     ]
     if not other:
         return None
+    kept = [str(folder) for folder in folders if folder not in {path.parent for path in other}]
+    cure = f"export LD_LIBRARY_PATH={shlex.quote(os.pathsep.join(kept))}" if kept else "unset LD_LIBRARY_PATH"
     return Diagnosis(
         cause="stale-library-path",
         exit_code=EXIT_VERIFIED,
         found="cured: LD_LIBRARY_PATH puts other CUDA libraries before those that pip installed; "
         "Hourglass loads the wheels' first",
         evidence=tuple(map(str, other)),
-        cure=("for your own programs: unset LD_LIBRARY_PATH",),
+        cure=(f"for your own programs: {cure}",),
     )
 
 
@@ -68,21 +74,46 @@ def hidden_gpus(facts: Facts) -> Diagnosis | None:
     )
 
 
+def lost_gpu(facts: Facts) -> Diagnosis | None:
+    """The driver counts more cards than there are GPUs to run on; a card that is split counts as its instances."""
+    driver = facts.driver
+    there = (*driver.gpus, *driver.hidden)
+    if not driver.gpus or any(gpu.uuid.startswith("MIG-") for gpu in there) or driver.boards <= len(there):
+        return None
+    return Diagnosis(
+        cause="lost-gpu",
+        exit_code=EXIT_VERIFIED,
+        found=f"the driver counts {driver.boards} GPUs and gives {len(there)}: another is lost, or split (MIG) without "
+        "an instance",
+        evidence=(f"there: {describe(there)}", *words.cards_on_the_bus(facts)),
+        cure=(
+            "nvidia-smi -L   (which one is missing, or has no `MIG` line below it)",
+            *cures.where_the_driver_is(facts, "sudo dmesg | grep -i xid   (why it was lost)", cures.RESTART),
+        ),
+    )
+
+
 def compiled_from_ptx(facts: Facts) -> Diagnosis | None:
     """A GPU newer than the build's machine code: its first operations are compiled for minutes."""
-    native = facts.installation.native_capabilities
-    newer = [
-        gpu for gpu in facts.driver.gpus
-        if gpu.compute_capability and native and words.number(gpu.compute_capability) > words.number(native[-1])
-    ]  # fmt: skip
+    newer = [gpu for gpu in facts.driver.gpus if words.is_newer_than_the_build(facts, gpu)]
     if not newer:
         return None
+    native = facts.installation.native_capabilities
+    branch = words.branch(newer[0].driver)
+    too_old = branch is not None and branch < words.OLDEST_DRIVER_FOR_PTX
     return Diagnosis(
         cause="compiled-from-ptx",
         exit_code=EXIT_VERIFIED,
         found=f"TensorFlow has no machine code for {', '.join(words.title(gpu) for gpu in newer)} and compiles it from "
-        "PTX at the first use, which can take minutes once",
-        evidence=(f"compute capability {newer[0].compute_capability}, machine code up to {native[-1]}",),
+        "PTX at the first use, which can take minutes once"
+        + (f", and needs a driver of {words.OLDEST_DRIVER_FOR_PTX} or newer" if too_old else ""),
+        evidence=(
+            f"compute capability {newer[0].compute_capability}, machine code up to {native[-1]}",
+            *((f"driver {newer[0].driver}",) if too_old else ()),
+        ),
+        cure=cures.where_the_driver_is(facts, cures.install_driver(words.OLDEST_DRIVER_FOR_PTX), cures.RESTART)
+        if too_old
+        else (),
     )
 
 

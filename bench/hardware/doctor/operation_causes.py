@@ -1,6 +1,7 @@
 """What a GPU does when TensorFlow is asked to list it and to compute on it.
 
-Sources: tensorflow#101746, #99592 (RTX 50); XLA's messages (libdevice, ptxas); the CUDA driver API (CUresult).
+Sources: tensorflow#101746, #99592 (RTX 50); XLA's messages (libdevice, ptxas); the CUDA driver API (CUresult); CUDA
+compatibility guide (PTX needs a driver as new as its toolkit); TensorFlow 2.18's release notes (Maxwell).
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bench.hardware.doctor import words
+from bench.hardware.distributions import number
+from bench.hardware.doctor import cures, words
 from bench.hardware.doctor.checkup import (
+    EXIT_DRIVER,
     EXIT_LIBRARIES,
     EXIT_OPERATION_FAILED,
     EXIT_PROBE_FAILED,
@@ -25,7 +28,13 @@ if TYPE_CHECKING:
 _TOOLS = re.compile(r"libdevice|ptxas|nvvm|PTX compilation provider", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|OUT_OF_MEMORY|RESOURCE_EXHAUSTED|failed to allocate", re.IGNORECASE)
 _CUDNN = re.compile(r"cudnn|\bDNN\b", re.IGNORECASE)  # "No DNN in stream executor": it could not be started
-_PTX = re.compile(r"(INVALID|UNSUPPORTED)_PTX|PTX JIT compilation|NO_BINARY_FOR_GPU|no kernel image", re.IGNORECASE)
+_PTX = re.compile(r"INVALID_PTX|PTX JIT compilation|NO_BINARY_FOR_GPU|no kernel image", re.IGNORECASE)
+_PTX_TOO_NEW = re.compile(r"UNSUPPORTED_PTX_VERSION|PTX was compiled with an unsupported toolchain", re.IGNORECASE)
+# What the doctor does with each GPU, and waits for; the cache must hold what comes of it, gigabytes.
+_COMPILE = (
+    "from bench.hardware import gpus, verify; "
+    "print([verify.verify_gpu(gpu, timeout_s=7200).problem for gpu in gpus.detect_gpus().gpus])"
+)
 
 
 def verified(facts: Facts) -> Diagnosis | None:
@@ -46,19 +55,31 @@ def operation_failed(facts: Facts) -> Diagnosis | None:
         gpu = next((one for one in facts.driver.gpus if one.uuid == probe.gpu), None)
         if gpu is None or probe.outcome == "works":
             continue
-        by_capability = _explain_by_capability(facts, gpu, probe)
-        if by_capability is not None:
-            return by_capability
-        # TensorFlow asks again and again for memory that it does not get.
-        if probe.outcome == "timeout" and any(_NO_MEMORY.search(message) for message in probe.messages):
-            return _memory_full(gpu, probe)
-        if probe.outcome == "operation_failed":
-            return _explain_by_words(facts, gpu, probe)
-        if probe.outcome == "not_listed" and words.lists_gpus(facts):
-            return _failure(
-                "operation-failed", gpu, probe, f"TensorFlow does not list {words.title(gpu)} among its GPUs"
-            )
+        found = _explain(facts, gpu, probe)
+        if found is not None:
+            return found
     return None
+
+
+def _explain(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis | None:
+    if any(_PTX_TOO_NEW.search(text) for text in (probe.problem or "", *probe.messages)):
+        return _driver_too_old_for_ptx(facts, gpu, probe)
+    found = _explain_by_capability(facts, gpu, probe)
+    if found is None and probe.outcome == "operation_failed":
+        found = _explain_by_words(facts, gpu, probe)
+    elif found is None and probe.outcome == "timeout":
+        found = _explain_timeout(facts, gpu, probe)
+    elif found is None and probe.outcome == "not_listed" and words.lists_gpus(facts):
+        said = f"TensorFlow does not list {words.title(gpu)} among its GPUs"
+        found = _failure("operation-failed", gpu, probe, said)
+    return found
+
+
+def _explain_timeout(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis | None:
+    # TensorFlow asks again and again for memory that it does not get.
+    if any(_NO_MEMORY.search(message) for message in probe.messages):
+        return _memory_full(gpu, probe)
+    return _still_compiling(facts, gpu, probe) if words.is_newer_than_the_build(facts, gpu) else None
 
 
 def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis | None:
@@ -66,17 +87,16 @@ def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Di
     name, native = words.title(gpu), facts.installation.native_capabilities
     if gpu.compute_capability is None or not native:
         return None
-    if words.number(gpu.compute_capability) < words.number(native[0]):
+    if number(gpu.compute_capability) < number(native[0]):
         return _failure(
             "capability-too-low",
             gpu,
             probe,
             f"{name} has compute capability {gpu.compute_capability}; TensorFlow 2.21 is built for {native[0]} "
             "and newer",
-            "use an older TensorFlow in an environment of its own: pip install 'tensorflow==2.10.*' (from 3.5 on)",
-            "python -m bench run --device cpu",
+            *_older_tensorflow(gpu.compute_capability),
         )
-    if words.number(gpu.compute_capability) > words.number(native[-1]) and _PTX.search(probe.problem or ""):
+    if words.is_newer_than_the_build(facts, gpu) and _PTX.search(probe.problem or ""):
         return _failure(
             "capability-too-new",
             gpu,
@@ -87,6 +107,50 @@ def _explain_by_capability(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Di
             f"{words.python(facts)} -m pip install 'tf-nightly[and-cuda]'   (in an environment of its own)",
         )
     return None
+
+
+def _older_tensorflow(capability: str) -> tuple[str, ...]:
+    """What a card from before Pascal can still do."""
+    if number(capability) >= (5, 0):
+        return (
+            (
+                "python3.12 -m venv .venv-2.16 && .venv-2.16/bin/pip install 'tensorflow[and-cuda]==2.16.*'   (for "
+                "your own programs, in an environment of its own: the last version with code for Maxwell)"
+            ),
+            cures.ON_CPU,
+        )
+    return (
+        cures.ON_CPU,
+        (
+            "no TensorFlow for this Python computes on it; for your own programs TensorFlow 2.10 did, with Python 3.10 "
+            "and CUDA 11.2, from compute capability 3.5 on"
+        ),
+    )
+
+
+def _driver_too_old_for_ptx(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis:
+    """Minor-version compatibility lets an older driver run machine code, and not compile a newer toolkit's PTX."""
+    return Diagnosis(
+        cause="driver-too-old-for-ptx",
+        exit_code=EXIT_DRIVER,
+        found=f"{words.title(gpu)} must compile PTX of CUDA {facts.installation.cuda_version or '12.5'}, which the "
+        f"driver, {gpu.driver}, is too old for",
+        evidence=(str(probe.problem), f"compute capability {gpu.compute_capability}", *words.last_messages(probe)),
+        cure=cures.where_the_driver_is(facts, cures.install_driver(words.OLDEST_DRIVER_FOR_PTX), cures.RESTART),
+    )
+
+
+def _still_compiling(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis:
+    return Diagnosis(
+        cause="still-compiling",
+        exit_code=EXIT_PROBE_FAILED,
+        found=f"TensorFlow has no machine code for {words.title(gpu)} and was still compiling it from PTX",
+        evidence=(str(probe.problem), f"compute capability {gpu.compute_capability}", *words.last_messages(probe)),
+        cure=(
+            "export CUDA_CACHE_MAXSIZE=4294967296   (also in your shell's profile: a smaller cache forgets)",
+            f"{words.python(facts)} -c '{_COMPILE}'   (may take 30 minutes, once; [None] is success)",
+        ),
+    )
 
 
 def _explain_by_words(facts: Facts, gpu: Gpu, probe: TensorFlowProbe) -> Diagnosis:

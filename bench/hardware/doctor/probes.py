@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ def probe_libraries(
         timeout_s: After which a child is killed.
     """
     names = (LIBCUDA, *(library.soname for library in LIBRARIES if library.asked_for))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with child.threads(AT_ONCE) as pool:
         return tuple(pool.map(lambda name: _probe_library(name, wheels, command, timeout_s), names))
 
 
@@ -93,7 +92,7 @@ def list_gpus(
 
 
 def try_gpu(
-    gpu: Gpu, *, preloaded: bool, command: Sequence[str] = PROBE, timeout_s: float = TIMEOUT_S
+    gpu: Gpu, *, preloaded: bool, command: Sequence[str] = PROBE, timeout_s: float | None = None
 ) -> TensorFlowProbe:
     """Let TensorFlow compute on one GPU, as a worker does.
 
@@ -101,7 +100,7 @@ def try_gpu(
         gpu: The one GPU that the child sees.
         preloaded: Whether there are wheels whose libraries it loads first.
         command: What to run; it answers as `bench.worker.probe` does.
-        timeout_s: After which the child is killed.
+        timeout_s: After which the child is killed. Defaults to what the GPU needs.
     """
     return _record(verify_gpu(gpu, command=command, timeout_s=timeout_s), preloaded=preloaded, gpu=gpu.uuid)
 

@@ -169,6 +169,15 @@ def library_missing(facts: Facts) -> Diagnosis | None:
     )
 
 
+def is_certain(diagnosis: Diagnosis, facts: Facts) -> bool:
+    """Whether a diagnosis holds without TensorFlow having been asked: what it would find itself is not known."""
+    if diagnosis.exit_code != EXIT_LIBRARIES or diagnosis.cause in {"no-tensorflow", "cpu-build"}:
+        return True
+    nothing_installed = all(wheel.installed is None for wheel in facts.installation.wheels)
+    nothing_found = all(probe.problem for probe in facts.libraries if probe.soname != LIBCUDA)
+    return diagnosis.cause == "wheels-missing" and nothing_installed and nothing_found
+
+
 def _missing(facts: Facts) -> list[str]:
     """Libraries that TensorFlow could not load in its best listing, and those that nothing can load."""
     if words.lists_gpus(facts):

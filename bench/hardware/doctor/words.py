@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
+
+from bench.hardware.distributions import is_newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 NEW_ENVIRONMENT = (
     "python3 -m venv .venv && .venv/bin/pip install '.[gpu]'   (in the checkout: an environment of its own)"
 )
+OLDEST_DRIVER_FOR_PTX = 555  # the branch of CUDA 12.5, with which TensorFlow 2.21 is built
 WSL_FOLDER = "/usr/lib/wsl/lib"  # where WSL shows the libraries of Windows's driver
 
 
@@ -42,9 +46,15 @@ def title(gpu: Gpu) -> str:
     return f"gpu:{gpu.index} ({gpu.name})"
 
 
-def number(capability: str) -> tuple[int, ...]:
-    """A compute capability or version as numbers, to be compared."""
-    return tuple(int(part) for part in capability.split("."))
+def is_newer_than_the_build(facts: Facts, gpu: Gpu) -> bool:
+    """Whether a GPU is newer than the machine code of this TensorFlow, and runs what it compiles from PTX."""
+    return is_newer(gpu.compute_capability, facts.installation.native_capabilities)
+
+
+def branch(driver: str | None) -> int | None:
+    """The branch of a driver's version, such as 550 of `550.54.15`."""
+    found = re.match(r"\d+", driver or "")
+    return int(found[0]) if found else None
 
 
 def python(facts: Facts) -> str:
