@@ -145,6 +145,7 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "sentinel_before_s": Column("Float64", "a fixed matrix product before the training, seconds"),
         "sentinel_after_s": Column("Float64", "the same after it, seconds"),
         "steady": Column("boolean", "whether its steps took about the same time; missing where too few to tell"),
+        "steady_from_step": Column("Int64", "a step, from 0, from which on they did; missing where they never did"),
         "flags": Column("object", "why the numbers deserve less trust, in words"),
         "missing": Column("object", "metrics that could not be read, each with its reason"),
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial, reduce
-from operator import or_
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -15,6 +13,7 @@ from bench.analysis.energy import gpu_energy, is_short, package_energy
 from bench.analysis.flags import flags
 from bench.analysis.noise import measure_noise, noise_flags
 from bench.analysis.rewind import surviving_events, surviving_samples
+from bench.analysis.sample_rows import sample_row
 from bench.analysis.steady import steady
 from bench.analysis.use import Use, hardware_use
 from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
@@ -25,23 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.peaks import DevicePeak
-    from bench.records import Event, MemoryEstimate, Sample, TrialData
+    from bench.records import Event, MemoryEstimate, TrialData
 
 Row = dict[str, Any]
 Kind = TypeVar("Kind")
 Key = TypeVar("Key")
-
-_GPU_COLUMNS: dict[str, tuple[str, Callable[[list[Any]], float]]] = {
-    "gpu_utilization_percent": ("utilization_percent", fmean),
-    "gpu_memory_used_bytes": ("memory_used_bytes", sum),
-    "gpu_power_watts": ("power_watts", sum),
-    "gpu_energy_joules": ("energy_joules", sum),
-    "gpu_temperature_celsius": ("temperature_celsius", max),
-    "gpu_sm_clock_mhz": ("sm_clock_mhz", fmean),
-    "gpu_memory_clock_mhz": ("memory_clock_mhz", fmean),
-    "gpu_foreign_processes": ("foreign_processes", max),
-    "gpu_clock_event_reasons": ("clock_event_reasons", partial(reduce, or_)),
-}
 
 
 _METERED: tuple[Phase, ...] = ("train", "validate", "test")
@@ -81,105 +68,41 @@ class TrialRows:
         self._events = surviving_events(data.events)
         self._attempts = _of(Attempt, self._events)
         self._segments = surviving_samples(data.samples, self._attempts)
-        self._samples = [_sample_row(data.trial.key, sample) for segment in self._segments for sample in segment]
+        self._samples = [sample_row(data.trial.key, sample) for segment in self._segments for sample in segment]
         self._phases = _of(PhaseDone, self._events)
         self._steps = _of(Steps, self._events)
         self._epochs = _of(Epoch, self._events)
         self._flops = next(reversed(_of(Flops, self._events)), None)
         self._gpu_energy = gpu_energy(self._segments)
         self._package_energy = package_energy(self._segments)
+        self._phases_s = _sum_by(self._phases, lambda phase: phase.phase)
+        self._sentinels_s = {event.when: event.seconds for event in _of(Sentinel, self._events)}
+        # On a GPU a step's stamp tells when it was handed over, not when it was done.
+        device = data.trial.cell.device
+        self._step_times_s = _step_times_s(self._steps).tolist() if device.kind == "cpu" else []
+        self._steadiness = steady(self._step_times_s) if device.kind == "cpu" else None
+        self._noise = measure_noise(self._segments, self._phases, cpus=len(device.cpus))
+        train_s = self._phases_s.get("train")
+        self._images_per_s = self._images_trained() / train_s if train_s else None
+        self._use = self._hold_against_peak()
+        result = data.result
+        self._sampler_percent = 100 * result.sampler_cpu_s / result.sampled_s if result and result.sampled_s else None
 
     def trial(self) -> Row:
         """The trial's row; `columns.TRIALS` says what each column means."""
-        trial, result = self._data.trial, self._data.result
-        cell = trial.cell
-        phases_s = _sum_by(self._phases, lambda phase: phase.phase)
-        train_s = phases_s.get("train")
-        began = bool(self._data.events or self._data.samples)
-        sampler_percent = 100 * result.sampler_cpu_s / result.sampled_s if result and result.sampled_s else None
-        built, tested, memory = _of(Built, self._events), _of(Tested, self._events), _of(Memory, self._events)
-        training = self._samples_while_training()
-        noise = measure_noise(self._segments, self._phases, cpus=len(cell.device.cpus))
-        sentinels = {event.when: event.seconds for event in _of(Sentinel, self._events)}
-        # On a GPU a step's stamp tells when it was handed over, not when it was done.
-        step_times_s = _step_times_s(self._steps) if cell.device.kind == "cpu" else None
-        steadiness = None if step_times_s is None else steady(step_times_s.tolist())
-        images_per_s = self._images_trained() / train_s if train_s else None
-        use = self._use(images_per_s)
-        wall_s = result.wall_s if result and result.attempts else None
-        ended_well = result is not None and result.status == "ok"
+        result = self._data.result
         return {
-            "key": trial.key,
-            "cell": self._cell,
-            "model": cell.model.name,
-            "device": cell.device.label,
-            "device_kind": cell.device.kind,
-            "threads": cell.device.threads,
-            "siblings": cell.device.siblings,
-            "workload": self._workload,
-            "precision": cell.precision,
-            "jit": cell.jit,
-            "batch_size": cell.batch_size,
-            "epochs_asked": cell.epochs,
-            "dataset": cell.dataset.name,
-            "seed": trial.seed,
-            "status": result.status if result else "interrupted",
-            "reason": result.reason if result else "has not ended" if began else "has not begun",
-            "parameters": built[-1].parameters if built else None,
-            "test_accuracy": tested[-1].accuracy if tested else None,
-            "test_loss": tested[-1].loss if tested else None,
-            "val_accuracy": self._epochs[-1].val_accuracy if self._epochs else None,
-            "epochs_done": len(self._epochs),
-            **{f"{phase}_s": phases_s.get(phase) for phase in get_args(Phase)},
-            "fit_s": None if train_s is None else train_s + phases_s.get("validate", 0.0),
-            "wall_s": wall_s,
-            "other_s": wall_s - _covered_s(self._phases) if wall_s is not None and ended_well else None,
-            "epoch_s": median(_sum_by(self._fit_phases(), lambda phase: phase.epoch).values())
-            if self._epochs
-            else None,
-            "step_s": float(np.median(step_times_s)) if step_times_s is not None and len(step_times_s) else None,
-            "images_per_s": images_per_s,
-            "forward_flops": self._flops.forward if self._flops else None,
-            "training_flops": self._flops.training if self._flops else None,
-            "flops_per_s": use.flops_per_s,
-            "attained_fraction": use.attained_fraction,
-            "bandwidth_fraction": use.bandwidth_fraction,
-            "launch_fraction": use.launch_fraction,
-            "data_wait_fraction": use.wait_fraction,
-            "verdict": use.verdict,
-            "peak_rss_bytes": _highest([event.peak_rss_bytes for event in memory] + self._sampled("peak_rss_bytes")),
-            "estimated_bytes": self._estimate.total_bytes if self._estimate else None,
-            "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
-            "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in memory),
-            "estimated_gpu_bytes": self._estimate.gpu_total_bytes if self._estimate else None,
-            "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
-            "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
-            "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),
+            **self._asked(),
+            **self._learned(),
+            **self._clocks(),
+            **self._used(),
+            **self._memory(),
             **self._energy(),
-            "sampler_percent": sampler_percent,
+            **self._disturbed(),
+            "sampler_percent": self._sampler_percent,
             "parent_percent": 100 * result.parent_cpu_s / result.sampled_s if result and result.sampled_s else None,
             "attempts": result.attempts if result else len(self._attempts),
-            "steal_percent": noise.steal_percent,
-            "others_cpu_percent": noise.others_cpu_percent,
-            "throttled_periods": noise.throttled_periods,
-            "cpu_pressure_percent": noise.cpu_pressure_percent,
-            "involuntary_switches_per_s": noise.involuntary_switches_per_s,
-            "frequency_mhz": noise.frequency_mhz,
-            "foreign_gpu_processes": noise.foreign_gpu_processes,
-            "sentinel_before_s": sentinels.get("before"),
-            "sentinel_after_s": sentinels.get("after"),
-            "steady": steadiness.steady if steadiness else None,
-            "flags": (
-                *flags(self._data, train_s=train_s, sampler_percent=sampler_percent),
-                *noise_flags(
-                    noise,
-                    steadiness,
-                    sentinel_before_s=sentinels.get("before"),
-                    sentinel_after_s=sentinels.get("after"),
-                    virtualized=self._virtualized,
-                ),
-                *self._doubts_of_use(use),
-            ),
+            "flags": tuple(self._flags()),
             "missing": tuple(f"{metric}: {reason}" for metric, reason in self._missing().items()),
         }
 
@@ -219,6 +142,113 @@ class TrialRows:
         """A row for each sample that counts; `columns.SAMPLES` says what each column means."""
         return self._samples
 
+    def _asked(self) -> Row:
+        trial, result = self._data.trial, self._data.result
+        cell = trial.cell
+        began = bool(self._data.events or self._data.samples)
+        return {
+            "key": trial.key,
+            "cell": self._cell,
+            "model": cell.model.name,
+            "device": cell.device.label,
+            "device_kind": cell.device.kind,
+            "threads": cell.device.threads,
+            "siblings": cell.device.siblings,
+            "workload": self._workload,
+            "precision": cell.precision,
+            "jit": cell.jit,
+            "batch_size": cell.batch_size,
+            "epochs_asked": cell.epochs,
+            "dataset": cell.dataset.name,
+            "seed": trial.seed,
+            "status": result.status if result else "interrupted",
+            "reason": result.reason if result else "has not ended" if began else "has not begun",
+        }
+
+    def _learned(self) -> Row:
+        built, tested = _of(Built, self._events), _of(Tested, self._events)
+        return {
+            "parameters": built[-1].parameters if built else None,
+            "test_accuracy": tested[-1].accuracy if tested else None,
+            "test_loss": tested[-1].loss if tested else None,
+            "val_accuracy": self._epochs[-1].val_accuracy if self._epochs else None,
+            "epochs_done": len(self._epochs),
+        }
+
+    def _clocks(self) -> Row:
+        result, train_s = self._data.result, self._phases_s.get("train")
+        wall_s = result.wall_s if result and result.attempts else None
+        ended_well = result is not None and result.status == "ok"
+        epochs_s = _sum_by(self._fit_phases(), lambda phase: phase.epoch).values()
+        return {
+            **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
+            "fit_s": None if train_s is None else train_s + self._phases_s.get("validate", 0.0),
+            "wall_s": wall_s,
+            "other_s": wall_s - _covered_s(self._phases) if wall_s is not None and ended_well else None,
+            "epoch_s": median(epochs_s) if self._epochs else None,
+            "step_s": median(self._step_times_s) if self._step_times_s else None,
+            "images_per_s": self._images_per_s,
+        }
+
+    def _used(self) -> Row:
+        training = self._samples_while_training()
+        return {
+            "forward_flops": self._flops.forward if self._flops else None,
+            "training_flops": self._flops.training if self._flops else None,
+            "flops_per_s": self._use.flops_per_s,
+            "attained_fraction": self._use.attained_fraction,
+            "bandwidth_fraction": self._use.bandwidth_fraction,
+            "launch_fraction": self._use.launch_fraction,
+            "data_wait_fraction": self._use.wait_fraction,
+            "verdict": self._use.verdict,
+            "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
+            "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),
+        }
+
+    def _memory(self) -> Row:
+        peaks = _of(Memory, self._events)
+        return {
+            "peak_rss_bytes": _highest([event.peak_rss_bytes for event in peaks] + self._sampled("peak_rss_bytes")),
+            "estimated_bytes": self._estimate.total_bytes if self._estimate else None,
+            "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
+            "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in peaks),
+            "estimated_gpu_bytes": self._estimate.gpu_total_bytes if self._estimate else None,
+            "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
+        }
+
+    def _disturbed(self) -> Row:
+        steadiness = self._steadiness
+        return {
+            "steal_percent": self._noise.steal_percent,
+            "others_cpu_percent": self._noise.others_cpu_percent,
+            "throttled_periods": self._noise.throttled_periods,
+            "cpu_pressure_percent": self._noise.cpu_pressure_percent,
+            "involuntary_switches_per_s": self._noise.involuntary_switches_per_s,
+            "frequency_mhz": self._noise.frequency_mhz,
+            "foreign_gpu_processes": self._noise.foreign_gpu_processes,
+            "sentinel_before_s": self._sentinels_s.get("before"),
+            "sentinel_after_s": self._sentinels_s.get("after"),
+            "steady": steadiness.steady if steadiness else None,
+            "steady_from_step": steadiness.first_steady if steadiness else None,
+        }
+
+    def _flags(self) -> Iterator[str]:
+        yield from flags(self._data, train_s=self._phases_s.get("train"), sampler_percent=self._sampler_percent)
+        yield from noise_flags(
+            self._noise,
+            self._steadiness,
+            sentinel_before_s=self._sentinels_s.get("before"),
+            sentinel_after_s=self._sentinels_s.get("after"),
+            virtualized=self._virtualized,
+        )
+        if self._moved:
+            yield "it ran on another machine than its run was planned on"
+        fraction = self._use.attained_fraction
+        if self._peak is not None and self._peak.peak is not None and not self._peak.is_reliable:
+            yield f"what {self._peak.device} attains was measured beside something else, so its share of it is too high"
+        elif fraction is not None and fraction > 1:
+            yield "it attained more than its device did when that was measured, perhaps while it was slowed down"
+
     def _missing(self) -> dict[str, str]:
         missing = dict(self._data.result.missing) if self._data.result else {}
         if self._flops is not None and self._flops.problem is not None:
@@ -248,22 +278,14 @@ class TrialRows:
             for epoch, phases in by_epoch.items()
         }
 
-    def _doubts_of_use(self, use: Use) -> Iterator[str]:
-        if self._moved:
-            yield "it ran on another machine than its run was planned on"
-        if self._peak is not None and self._peak.peak is not None and not self._peak.is_reliable:
-            yield f"what {self._peak.device} attains was measured beside something else, so its share of it is too high"
-        elif use.attained_fraction is not None and use.attained_fraction > 1:
-            yield "it attained more than its device did when that was measured, perhaps while it was slowed down"
-
-    def _use(self, images_per_s: float | None) -> Use:
+    def _hold_against_peak(self) -> Use:
         finished = {epoch.epoch for epoch in self._epochs}
         trained_s = sum(p.end_s - p.start_s for p in self._phases if p.phase == "train" and p.epoch in finished)
         waits_s = [epoch.data_wait_s for epoch in self._epochs]
         known = bool(waits_s) and None not in waits_s and trained_s > 0
         return hardware_use(
             self._data.trial.cell,
-            images_per_s=images_per_s,
+            images_per_s=self._images_per_s,
             data_wait_share=sum(filter(None, waits_s)) / trained_s if known else None,
             flops=self._flops,
             peak=self._peak.peak if self._peak else None,
@@ -339,21 +361,6 @@ def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:
     times_s = [np.diff(block.ends_s, prepend=block.start_s) for block in steps]
     counts = np.concatenate([block.counts for block in steps])
     return np.repeat(np.concatenate(times_s) / counts, counts)
-
-
-def _sample_row(key: str, sample: Sample) -> Row:
-    gpus = {
-        column: _over_gpus(combine, [getattr(gpu, metric) for gpu in sample.gpus])
-        for column, (metric, combine) in _GPU_COLUMNS.items()
-    }
-    host = {name: getattr(sample, name) for name in sample.__struct_fields__ if name != "gpus"}
-    return {"key": key} | host | gpus
-
-
-def _over_gpus(combine: Callable[[list[Any]], float], readings: list[float | None]) -> float | None:
-    """None if any GPU could not be read: the sum of some of them would pass for the sum of all."""
-    known = [reading for reading in readings if reading is not None]
-    return combine(known) if known and len(known) == len(readings) else None
 
 
 def _highest(values: Iterable[float | None]) -> float | None:
