@@ -28,7 +28,7 @@ from bench.worker.batches import load_batches  # noqa: E402
 from bench.worker.clock import Clock, Phases  # noqa: E402
 from bench.worker.recorder import Recorder  # noqa: E402
 
-runtime.configure(cell, trial.seed)
+runtime.configure(cell.device, cell.precision, seed=trial.seed)
 batches = load_batches(cell, seed=trial.seed, data_dir=None)
 model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
 building.compile_model(model, cell, output="softmax")
