@@ -75,7 +75,9 @@ def fit_in_turn(folder: TrialFolder, device: Device) -> list[float]:
                 continue
             match child.stdout.readline().strip():
                 case "watch":
-                    sampler = Sampler(pid=child.pid, gpu_uuids=(), cpus=device.cpus, interval_s=0.2, clock=time.monotonic)
+                    sampler = Sampler(
+                        pid=child.pid, gpu_uuids=(), cpus=device.cpus, interval_s=0.2, clock=time.monotonic
+                    )
                 case "rest":
                     sampler.close()
                     sampler = None
