@@ -45,6 +45,11 @@ class Peak(Record, frozen=True):
     matmul_flops_per_s: Positive | None = None
     convolution_flops_per_s: Positive | None = None
 
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether nothing else kept the device busy meanwhile, as far as that can be seen."""
+        return self.cpu_share is None or self.cpu_share >= UNDISTURBED
+
 
 class DevicePeak(Record, frozen=True):
     """What was found out about one device of a run.
@@ -67,5 +72,5 @@ class DevicePeak(Record, frozen=True):
 
     @property
     def is_reliable(self) -> bool:
-        """Whether it was measured, and while nothing else kept the device busy as far as that can be seen."""
-        return self.peak is not None and (self.peak.cpu_share is None or self.peak.cpu_share >= UNDISTURBED)
+        """Whether it was measured, and undisturbed."""
+        return self.peak is not None and self.peak.is_undisturbed

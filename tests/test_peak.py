@@ -13,23 +13,9 @@ import pytest
 from bench.hardware.peak import attainable_peak, cache_folder
 from bench.peaks import Peak
 from bench.records import Device
+from records_for_tests import PEAK
 
 CPU = Device(kind="cpu", threads=1)
-PEAK = Peak(
-    flops_per_s=4e11,
-    flops_by="3×3 convolution, 128 channels, 32×32, batch 16, forward",
-    matmul_flops_per_s=3e11,
-    convolution_flops_per_s=4e11,
-    bandwidth_bytes_per_s=2e10,
-    dispatch_s=5e-4,
-    operation_s=4e-6,
-    precision="float32",
-    jit="off",
-    threads=1,
-    tensorflow="2.21.0",
-    measured_unix_s=1.8e9,
-    cpu_share=0.99,
-)
 
 
 def ask(tmp_path, code, *, device=CPU, **options):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec.structs import replace
 
 from bench.config import merge, parse_duration_s
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.records import Host
 
 EXIT_UNFINISHED = 1
 EXIT_INTERRUPTED = 130
@@ -93,7 +96,12 @@ def run(
         )
         if others:
             raise UsageError(f"--resume goes on with what the run was asked for; received also {', '.join(others)}")
-        _carry_out(resume, timeout_s=parse_duration_s(timeout) if timeout else None)
+        from bench.hardware.gpus import detect_gpus
+        from bench.hardware.host import detect_host
+        from bench.hardware.topology import detect_topology
+
+        host = detect_host(detect_topology(), detect_gpus().gpus)
+        _carry_out(resume, host=host, timeout_s=parse_duration_s(timeout) if timeout else None)
         return
 
     from bench.cli.console import warn
@@ -107,17 +115,20 @@ def run(
 
         show(prepared)
     else:
-        _carry_out(create(prepared, command=("python", "-m", "bench", *sys.argv[1:])).path)
+        _carry_out(create(prepared, command=("python", "-m", "bench", *sys.argv[1:])).path, host=prepared.host)
 
 
-def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
-    """Run what has no result yet, print the tables, write the report; a time-out replaces the run's own."""
+def _carry_out(path: Path, *, host: Host, timeout_s: float | None = None) -> None:
+    """Run on this machine what has no result yet, print the tables, write the report.
+
+    Args:
+        path: The run folder.
+        host: This machine, which may be another than the run was planned on.
+        timeout_s: Replaces the run's own time-out.
+    """
     from bench.analysis.machines import compare_hosts, fingerprint
     from bench.cli.console import console, warn
     from bench.cli.report import render
-    from bench.hardware.gpus import detect_gpus
-    from bench.hardware.host import detect_host
-    from bench.hardware.topology import detect_topology
     from bench.launch.peaks import record_peaks
     from bench.launch.schedule import StoppedError, pending, run_trials
     from bench.report.live import LiveView
@@ -128,7 +139,6 @@ def _carry_out(path: Path, *, timeout_s: float | None = None) -> None:
     run_record = folder.read_run()
     if timeout_s is not None:
         run_record = replace(run_record, config=replace(run_record.config, timeout=timeout_s))
-    host = detect_host(detect_topology(), detect_gpus().gpus)
     compared = compare_hosts(run_record.host, host)
     if compared.verdict == "different":
         warn(f"this is another machine than the one that the run was planned on: {'; '.join(compared.differences)}")

@@ -16,7 +16,7 @@ from bench.errors import StoreError
 from bench.hardware import child, cuda_libraries
 from bench.hardware.environment import child_environment
 from bench.hardware.memory import read_available_memory_bytes
-from bench.peaks import METHOD, UNDISTURBED, Peak
+from bench.peaks import METHOD, Peak
 from bench.probes import PeakRequest
 from bench.store import encode_pretty, read_json, write_atomically
 
@@ -76,7 +76,7 @@ def attainable_peak(
     if remembered is not None:
         return remembered
     peak = _measure(request, command=command, timeout_s=timeout_s)
-    if isinstance(peak, Peak) and (peak.cpu_share is None or peak.cpu_share >= UNDISTURBED):
+    if isinstance(peak, Peak) and peak.is_undisturbed:
         _remember(path, peak)
     return peak
 
