@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from bench import recipe_axes
 from bench.errors import UsageError
-from bench.recipe import Count, Fraction, Positive, Precision, Recipe
+from bench.recipe import BudgetClock, Count, Fraction, Positive, Precision, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
 
     Fields that are tuples are axes of the matrix. An empty tuple, or None, leaves the choice to each model's recipe
     and then to `common`, the preset's own recipe. `timeout` and `sample_interval` are in seconds; `validation` is the
-    share of the training images that is held back; `host_name` records the machine's network name.
+    share of the training images that is held back; `host_name` records the machine's network name. `recipe_set` maps
+    fields of the recipe to the values that each takes in turn. `budget` is in seconds too: a training ends when its
+    clock stands there, `budget_clock`.
     """
 
     preset: str = "quick"
@@ -37,11 +40,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     device: tuple[str, ...] = ()
     dataset: str = "synthetic"
     epochs: Count | None = None
+    budget: tuple[Positive, ...] = ()
+    budget_clock: BudgetClock = "fit"
     batch_size: tuple[Count, ...] = ()
     precision: tuple[Precision, ...] = ()
     jit: tuple[Jit, ...] = ("off",)
     steps_per_execution: Count = 1
     recipe: RecipeSource = "model"
+    recipe_set: dict[str, tuple[Any, ...]] = {}
     common: Recipe = Recipe(epochs=1, batch_size=128, precision="float32")
     repeats: Count = 1
     seed: Seed = 0
@@ -78,8 +84,8 @@ PRESETS: dict[str, RunConfig] = {
     ),
 }
 
-_TUPLES = {"model", "device", "batch-size", "precision", "jit"}
-_SECONDS = {"timeout", "sample-interval"}
+_TUPLES = {"model", "device", "batch-size", "precision", "jit", "budget"}
+_SECONDS = {"timeout", "sample-interval", "budget"}
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
@@ -107,9 +113,11 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
         common = {name.replace("-", "_"): value for name, value in values["common"].items()}
         values["common"] = msgspec.to_builtins(PRESETS[preset].common) | common
     try:
-        return msgspec.convert(values, RunConfig, strict=False)
+        config = msgspec.convert(values, RunConfig, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(_explain(str(error), asked, toml)) from None
+    _check_axes(config)
+    return config
 
 
 def parse_duration_s(text: str) -> float:
@@ -122,6 +130,18 @@ def parse_duration_s(text: str) -> float:
     if match is None or match[2] not in _UNITS_S:
         raise UsageError(f"a duration is 90, 90s, 30m or 2h; received {text!r}")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def _check_axes(config: RunConfig) -> None:
+    recipe_axes.check(config.recipe_set)
+    if config.budget and config.epochs:
+        raise UsageError("--budget and --epochs both say when a training ends; give one of them")
+    for name in ("epochs", "batch_size", "precision"):
+        if name in config.recipe_set and getattr(config, name):
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} and --recipe-set {name} both say the same; give one of them")
+    if config.budget and "epochs" in config.recipe_set:
+        raise UsageError("--budget and --recipe-set epochs both say when a training ends; give one of them")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -141,15 +161,33 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _normalized(name: str, value: object) -> object:
+    if name == "recipe-set":
+        return recipe_axes.parse(value) if isinstance(value, list | tuple) else _tables(value)
     if name in _TUPLES:
         items = value if isinstance(value, list | tuple) else [value]
-        return [part.strip() if isinstance(part, str) else part for item in items for part in _split(item)]
-    if name in _SECONDS and isinstance(value, str):
-        try:
-            return parse_duration_s(value)
-        except UsageError as error:
-            raise UsageError(f"--{name}: {error}") from None
-    return value
+        parts = [part.strip() if isinstance(part, str) else part for item in items for part in _split(item)]
+        return [_seconds(name, part) for part in parts] if name in _SECONDS else parts
+    return _seconds(name, value) if name in _SECONDS else value
+
+
+def _seconds(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration_s(value)
+    except UsageError as error:
+        raise UsageError(f"--{name}: {error}") from None
+
+
+def _tables(value: object) -> object:
+    """The table `[recipe-set]` of a file: a field with a list of values, or with a single one."""
+    if not isinstance(value, dict):
+        return value
+    return {name.replace("-", "_"): _listed(values) for name, values in value.items()}
+
+
+def _listed(values: object) -> list[object]:
+    return values if isinstance(values, list) else [values]
 
 
 def _split(item: object) -> list[object]:

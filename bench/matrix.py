@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bench import recipe_axes
 from bench.errors import UsageError
 from bench.records import Cell, Status, Trial
+from bench.schedule import image_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,10 +38,11 @@ class Plan:
 
 
 def expand(config: RunConfig, *, models: Sequence[ModelFile], choices: Sequence[Choice], dataset: DatasetSpec) -> Plan:
-    """Expand the axes into trials: models × devices × precisions × jit × batch sizes, times the repeats.
+    """Expand the axes into trials: models × devices × recipes × precisions × jit × batch sizes × budgets × repeats.
 
     Raises:
-        UsageError: Neither flag, recipe nor preset says how large a batch is or how many epochs there are.
+        UsageError: Neither flag, recipe nor preset says how large a batch is or how many epochs there are, or the
+            recipe's axes do not go together.
     """
     if not config.model:
         raise UsageError("no model was asked for; `python -m bench models` lists them")
@@ -50,31 +53,52 @@ def expand(config: RunConfig, *, models: Sequence[ModelFile], choices: Sequence[
             cells.setdefault(Trial(cell=cell, seed=config.seed).key, cell)
             if choice.problem is not None:
                 refused[cell] = "skipped", choice.problem
-            elif model.problem is not None:
-                refused[cell] = "failed", model.problem
+            elif (problem := model.problem or _recipe_problem(cell)) is not None:
+                refused[cell] = "failed", problem
     trials = tuple(_ordered(config, tuple(cells.values())))
     refusals = {trial.key: refused[trial.cell] for trial in trials if trial.cell in refused}
     return Plan(trials=trials, refusals=refusals)
 
 
 def _cells(config: RunConfig, model: ModelFile, choice: Choice, dataset: DatasetSpec) -> Iterator[Cell]:
-    recipe = model.recipe if config.recipe == "model" and model.recipe else config.common
-    epochs = config.epochs or _settle("epochs", recipe, config)
-    batch_sizes = config.batch_size or (_settle("batch_size", recipe, config),)
-    precisions = config.precision or (recipe.precision or config.common.precision or "float32",)
-    for precision, jit, batch_size in itertools.product(precisions, config.jit, batch_sizes):
-        yield Cell(
-            model=model.spec,
-            device=choice.device,
-            precision=precision,
-            jit=jit,
-            batch_size=batch_size,
-            epochs=epochs,
-            dataset=dataset,
-            # What the recipe asked for now stands in the cell; two ways to the same cell must be one cell.
-            recipe=msgspec.structs.replace(recipe, batch_size=None, epochs=None, precision=None),
-            steps_per_execution=config.steps_per_execution,
+    base = model.recipe if config.recipe == "model" and model.recipe else config.common
+    for recipe in recipe_axes.variants(base, config.recipe_set):
+        batch_sizes = config.batch_size or (_settle("batch_size", recipe, config),)
+        precisions = config.precision or (recipe.precision or config.common.precision or "float32",)
+        budgets: tuple[float | None, ...] = config.budget or (None,)
+        for precision, jit, batch_size, budget_s in itertools.product(precisions, config.jit, batch_sizes, budgets):
+            ends: dict[str, Any] = {"budget_s": budget_s, "budget_clock": config.budget_clock}
+            if budget_s is None:
+                ends = {"epochs": config.epochs or _settle("epochs", recipe, config)}
+            yield Cell(
+                model=model.spec,
+                device=choice.device,
+                precision=precision,
+                jit=jit,
+                batch_size=batch_size,
+                dataset=dataset,
+                # What the recipe asked for now stands in the cell; two ways to the same cell must be one cell.
+                recipe=msgspec.structs.replace(recipe, batch_size=None, epochs=None, precision=None),
+                steps_per_execution=config.steps_per_execution,
+                **ends,
+            )
+
+
+def _recipe_problem(cell: Cell) -> str | None:
+    """Why the recipe cannot be followed with these images; None if it can."""
+    height, width, _ = cell.dataset.input_shape
+    *staged, whole = image_sizes(cell.recipe, height, width)
+    if any(size[0] > whole[0] for size in staged):
+        return (
+            f"a stage of its recipe has images {max(size[0] for size in staged)} pixels high, those of "
+            f"{cell.dataset.name} have {height}; stages begin with smaller ones"
         )
+    images = f"those of {cell.dataset.name} have {height} × {width}"
+    if cell.recipe.shift_pixels >= min(height, width):
+        return f"its recipe shifts images by {cell.recipe.shift_pixels} pixels, {images}"
+    if cell.recipe.cutout_pixels > min(height, width):
+        return f"its recipe covers squares of {cell.recipe.cutout_pixels} pixels, {images}"
+    return None
 
 
 def _settle(field: str, recipe: Recipe, config: RunConfig) -> int:

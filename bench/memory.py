@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from bench.records import MemoryEstimate
+from bench.schedule import image_sizes
 
 if TYPE_CHECKING:
     from bench.catalog import ModelDescription
@@ -95,6 +96,9 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
 
     image_values = math.prod(data.input_shape)
     pixels_bytes = (data.num_train + data.num_validation + data.num_test) * image_values
+    height, width, channels = data.input_shape
+    *smaller, _ = image_sizes(cell.recipe, height, width)
+    pixels_bytes += data.num_train * channels * sum(map(math.prod, smaller))
     batches = PREFETCHED_BATCHES + BATCH_COPIES * device.threads
     batches_bytes = batches * cell.batch_size * image_values * FLOAT32_BYTES
     outputs_bytes = OUTPUT_COPIES * data.num_test * data.num_classes * FLOAT64_BYTES
@@ -114,11 +118,12 @@ def optimizer_slots(recipe: Recipe) -> int:
     """Values that a recipe's optimizer keeps for each trained parameter, beside the parameter and its gradient."""
     match recipe.optimizer:
         case "adam" | "adamw":
-            return 2
+            own = 2
         case "rmsprop":
-            return 1 + bool(recipe.momentum)
+            own = 1 + bool(recipe.momentum)
         case "sgd":
-            return int(bool(recipe.momentum))
+            own = int(bool(recipe.momentum))
+    return own + bool(recipe.ema_momentum)
 
 
 def explain_shortage(cell: Cell, described: ModelDescription, room: Room, *, loading_bytes: int) -> str | None:

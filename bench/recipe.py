@@ -2,53 +2,98 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["unit", "standard"]
+BudgetClock = Literal["train", "fit", "wall"]
+Schedule = Literal["constant", "step", "cosine", "linear", "one_cycle"]
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Pixels = Annotated[int, msgspec.Meta(ge=0)]
+Stage = tuple[Count, Share]
+
+STEP_AT = (0.5, 0.75)
+STEP_FACTOR = 0.1
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a model is trained.
 
     A model file may carry one as `RECIPE = Recipe(...)`, written with literal values: it is read without importing
-    the file.
+    the file. What changes while a model is trained is a function of *progress*, from 0 to 1: the share of the steps
+    that are done, or of the time where a budget ends the training (`bench.schedule`).
 
     Args:
         optimizer: The Keras optimizer. Defaults to `"adam"`.
-        learning_rate: Constant over the run. Defaults to 0.001.
+        learning_rate: The highest of the run. Defaults to 0.001.
+        schedule: How the learning rate goes on from there. `"constant"`; `"step"` multiplies it by `step_factor` at
+            each of `step_at`; `"cosine"` and `"linear"` take it down to `final_rate`; `"one_cycle"` takes it up from
+            a 25th and down to a 250,000th along half cosines (Smith & Topin 2018, as fast.ai has it), without cycling
+            the momentum. Defaults to `"constant"`.
+        warmup: Share of the training in which the learning rate first rises from 0, linearly. The peak of `one_cycle`
+            lies at its end, or at 0.3 if it is 0. Defaults to 0.
+        final_rate: Share of the learning rate that `cosine` and `linear` end at. Defaults to 0.
+        step_at: Shares of the training at which `step` falls, growing. Defaults to half and three quarters.
+        step_factor: Of `step`. Defaults to 0.1.
         momentum: Of `sgd` and `rmsprop`. Defaults to 0.
         nesterov: Of `sgd`. Defaults to False.
         weight_decay: Decoupled from the gradient (Loshchilov & Hutter 2019), as every Keras optimizer applies it,
             to all trainable variables. Defaults to 0.
         label_smoothing: Share of the label's weight that is spread over all classes. Defaults to 0.
+        ema_momentum: Of an exponential moving average of the weights, with which the model is validated and tested.
+            Defaults to 0, no average.
         normalization: How uint8 pixels become float32: `"unit"` divides by 255, `"standard"` also subtracts the
             training images' mean and divides by their standard deviation, per channel. Defaults to `"unit"`.
-        horizontal_flip: Mirror each training image with probability 1/2. Defaults to False.
+        stages: Images are smaller at first: `(height, until)` for each stage, `until` a share of the training; after
+            the last one they have their own size, as they always have in validation and test. The width follows. The
+            model must take images of any size: it is built for `(None, None, channels)`. Defaults to none.
+        horizontal_flip: Mirror training images: True mirrors each with probability 1/2 whenever it is seen;
+            `"alternating"` mirrors half of them in the first epoch and the others in the next, and so on, so that
+            two epochs show both sides of each (Jordan 2024, arXiv 2404.00498). Defaults to False.
+        shift_pixels: Shift each training image by up to so many pixels along both axes, mirrored at its edges; in
+            pixels of the whole image, fewer in a stage of smaller ones. Defaults to 0.
+        rotation_degrees: Turn each training image by up to so many degrees to either side, bilinearly, mirrored at
+            its edges. Defaults to 0.
+        cutout_pixels: Cover a square of this side at a random place of each training image, in the training images'
+            mean colour (DeVries & Taylor 2017); in pixels of the whole image likewise. Defaults to 0.
         batch_size: Images a step, where no flag says otherwise. None leaves it to the preset.
         epochs: Passes over the training images, where no flag says otherwise. None leaves it to the preset.
         precision: The Keras dtype policy, where no flag says otherwise. None leaves it to the preset.
 
     Example:
-        >>> Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True).optimizer
+        >>> Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, schedule="linear", warmup=0.2).optimizer
         'sgd'
     """
 
     optimizer: Optimizer = "adam"
     learning_rate: Positive = 1e-3
+    schedule: Schedule = "constant"
+    warmup: Fraction = 0.0
+    final_rate: Fraction = 0.0
+    step_at: tuple[Share, ...] = STEP_AT
+    step_factor: Share = STEP_FACTOR
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     label_smoothing: Fraction = 0.0
+    ema_momentum: Fraction = 0.0
     normalization: Normalization = "unit"
-    horizontal_flip: bool = False
+    stages: tuple[Stage, ...] = ()
+    horizontal_flip: bool | Literal["alternating"] = False
+    shift_pixels: Pixels = 0
+    rotation_degrees: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
+    cutout_pixels: Pixels = 0
     batch_size: Count | None = None
     epochs: Count | None = None
     precision: Precision | None = None
@@ -58,9 +103,37 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             raise ValueError(f"nesterov is an option of sgd; received optimizer={self.optimizer!r}")
         if self.momentum and self.optimizer not in {"sgd", "rmsprop"}:
             raise ValueError(f"momentum is an option of sgd and rmsprop; received optimizer={self.optimizer!r}")
+        if self.final_rate and self.schedule not in {"linear", "cosine"}:
+            raise ValueError(f"final_rate is an option of linear and cosine; received schedule={self.schedule!r}")
+        if self.schedule != "step" and (self.step_at, self.step_factor) != (STEP_AT, STEP_FACTOR):
+            raise ValueError(f"step_at and step_factor are options of step; received schedule={self.schedule!r}")
+        _require_growing("step_at", self.step_at)
+        _require_growing("the ends of stages", [until for _, until in self.stages])
 
 
 def describe(recipe: Recipe) -> str:
     """Return what a recipe says beyond the defaults, such as `optimizer=sgd, learning_rate=0.1`."""
     said: dict[str, object] = msgspec.to_builtins(recipe)
-    return ", ".join(f"{name}={value}" for name, value in said.items()) or "all defaults"
+    return ", ".join(f"{name}={show(value)}" for name, value in said.items()) or "all defaults"
+
+
+def differing_fields(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+    """Return the names of the fields that are not the same in all of some recipes."""
+    several = list(recipes)
+    return tuple(name for name in Recipe.__struct_fields__ if len({getattr(recipe, name) for recipe in several}) > 1)
+
+
+def describe_fields(recipe: Recipe, names: Iterable[str]) -> str:
+    """Return some fields of a recipe, defaults too, such as `label_smoothing=0, horizontal_flip=true`."""
+    return ", ".join(f"{name}={show(msgspec.to_builtins(getattr(recipe, name)))}" for name in names)
+
+
+def show(value: object) -> str:
+    """Return a value as `--recipe-set` takes it: words without quotes, the rest as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _require_growing(what: str, shares: Iterable[float]) -> None:
+    listed = list(shares)
+    if any(later <= earlier for earlier, later in pairwise(listed)):
+        raise ValueError(f"{what} must grow; received {', '.join(map(str, listed))}")

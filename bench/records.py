@@ -16,18 +16,30 @@ from typing import Literal
 import msgspec
 
 from bench.config import Jit, RunConfig
-from bench.machine import Gpu as Gpu  # noqa: PLC0414 -- all records are found here
+from bench.events import Attempt as Attempt  # noqa: PLC0414 -- all records are found here
+from bench.events import Built as Built  # noqa: PLC0414 -- likewise
+from bench.events import Done as Done  # noqa: PLC0414 -- likewise
+from bench.events import Epoch as Epoch  # noqa: PLC0414 -- likewise
+from bench.events import Event as Event  # noqa: PLC0414 -- likewise
+from bench.events import Failure as Failure  # noqa: PLC0414 -- likewise
+from bench.events import Flops as Flops  # noqa: PLC0414 -- likewise
+from bench.events import Memory as Memory  # noqa: PLC0414 -- likewise
+from bench.events import Phase as Phase  # noqa: PLC0414 -- likewise
+from bench.events import PhaseDone as PhaseDone  # noqa: PLC0414 -- likewise
+from bench.events import Runtime as Runtime  # noqa: PLC0414 -- likewise
+from bench.events import Sentinel as Sentinel  # noqa: PLC0414 -- likewise
+from bench.events import Status as Status  # noqa: PLC0414 -- likewise
+from bench.events import Steps as Steps  # noqa: PLC0414 -- likewise
+from bench.events import Tested as Tested  # noqa: PLC0414 -- likewise
+from bench.machine import Gpu as Gpu  # noqa: PLC0414 -- likewise
 from bench.machine import Host as Host  # noqa: PLC0414 -- likewise
 from bench.peaks import DevicePeak
-from bench.recipe import Precision, Recipe
+from bench.recipe import BudgetClock, Precision, Recipe
 from bench.record import Record as Record  # noqa: PLC0414 -- likewise
 from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
 from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
 
 SCHEMA = 1
-
-Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
-Phase = Literal["import", "data", "build", "compile", "probe", "warmup", "train", "validate", "test", "checkpoint"]
 
 
 class Device(Record, frozen=True):
@@ -91,17 +103,23 @@ class DatasetSpec(Record, frozen=True):
 
 
 class Cell(Record, frozen=True):
-    """One point of the matrix. What its recipe asked for is settled in the cell's own fields."""
+    """One point of the matrix. What its recipe asked for is settled in the cell's own fields.
+
+    A training ends after `epochs`, or when the clock named by `budget_clock` stands at `budget_s` seconds; the other of
+    the two is None.
+    """
 
     model: ModelSpec
     device: Device
     precision: Precision
     jit: Jit
     batch_size: int
-    epochs: int
     dataset: DatasetSpec
     recipe: Recipe
     steps_per_execution: int = 1
+    epochs: int | None = None
+    budget_s: float | None = None
+    budget_clock: BudgetClock = "fit"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,6 +151,22 @@ class Trial(Record, frozen=True):
         return f"{_slug(self.cell.label)}-s{self.seed}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
+class Spent(Record, frozen=True):
+    """What the finished epochs of a trial took, on the clocks that a budget can be on.
+
+    Attributes:
+        began_s: When the first of them began, on the trial's clock.
+        train_s: Their training.
+        fit_s: Their training and validation.
+        ended: Whether the training ended with them, its budget spent.
+    """
+
+    began_s: float
+    train_s: float
+    fit_s: float
+    ended: bool = False
+
+
 class Assignment(Record, frozen=True):
     """What the launcher tells a worker besides the trial itself.
 
@@ -141,6 +175,7 @@ class Assignment(Record, frozen=True):
         started_s: This process's monotonic clock when the worker was started.
         offset_s: Where the trial's clock stands at that moment.
         epochs_done: Epochs whose checkpoint is to be taken up; 0 starts anew.
+        spent: What these took of a budget; None to start anew.
         data_dir: Where data sets lie, if not in the usual places.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
@@ -149,154 +184,9 @@ class Assignment(Record, frozen=True):
     started_s: float
     offset_s: float = 0.0
     epochs_done: int = 0
+    spent: Spent | None = None
     data_dir: str | None = None
     libraries: tuple[str, ...] = ()
-
-
-class Attempt(Record, frozen=True, tag="attempt", tag_field="event"):
-    """A process begins on the trial; events of earlier attempts after `offset_s` are lost work.
-
-    `machine` is a digest of the machine that it runs on, empty where that was not recorded.
-    """
-
-    number: int
-    unix_s: float
-    offset_s: float = 0.0
-    epochs_done: int = 0
-    machine: str = ""
-
-
-class Runtime(Record, frozen=True, tag="runtime", tag_field="event"):
-    """What the worker really got.
-
-    Attributes:
-        versions: Of Python, TensorFlow, Keras and NumPy.
-        intra_threads: Size of TensorFlow's intra-op pool, as TensorFlow reports it.
-        inter_threads: Size of its inter-op pool.
-        cpus: The process's affinity after pinning; empty where it cannot be read.
-        threads_used: Threads that did work in a convolution; None if it could not be seen.
-        devices: TensorFlow's names of the devices that the trial trains on.
-        tensor_float_32: Whether float32 products are rounded to TF32, TensorFlow's default on newer GPUs.
-        environment: Variables that were set and can change results or speed.
-        preloaded: Paths of the CUDA libraries that were loaded before TensorFlow was imported.
-        not_preloaded: Paths of those that could not be, and why; TensorFlow was left to find others.
-        onednn: Whether TensorFlow computes with oneDNN's kernels on the CPU; None if this build does not tell.
-        xla: What XLA compiles: nothing, because this build is without it (`absent`); what is asked for (`asked`); or
-            whatever it chooses (`auto`, TensorFlow's auto-clustering).
-    """
-
-    versions: dict[str, str]
-    intra_threads: int
-    inter_threads: int
-    cpus: tuple[int, ...]
-    threads_used: int | None
-    devices: tuple[str, ...]
-    tensor_float_32: bool = False
-    environment: dict[str, str] = msgspec.field(default_factory=dict)
-    preloaded: tuple[str, ...] = ()
-    not_preloaded: dict[str, str] = msgspec.field(default_factory=dict)
-    onednn: bool | None = None
-    xla: Literal["absent", "asked", "auto"] | None = None
-
-
-class Built(Record, frozen=True, tag="built", tag_field="event"):
-    """The model as it was built."""
-
-    parameters: int
-    trainable_parameters: int
-    output: Literal["logits", "softmax"]
-
-
-class PhaseDone(Record, frozen=True, tag="phase", tag_field="event"):
-    """A phase ended, devices synchronised; `epoch` counts from 1 where the phase belongs to one."""
-
-    phase: Phase
-    start_s: float
-    end_s: float
-    epoch: int | None = None
-
-
-class Steps(Record, frozen=True, tag="steps", tag_field="event"):
-    """Blocks of training steps: `counts[i]` steps ended at `ends_s[i]`; the first block starts at `start_s`."""
-
-    epoch: int
-    start_s: float
-    counts: tuple[int, ...]
-    ends_s: tuple[float, ...]
-    images: int
-
-
-class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
-    """An epoch ended; it is finished when its checkpoint, which comes next, is on disk.
-
-    Accuracies are shares of 1, losses are nats. `data_wait_s` is how long training waited for its batches; None where
-    that cannot be seen, with several devices.
-    """
-
-    epoch: int
-    end_s: float
-    images: int
-    loss: float
-    accuracy: float
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-    data_wait_s: float | None = None
-
-
-class Flops(Record, frozen=True, tag="flops", tag_field="event"):
-    """The arithmetic of the model as it trains, counted in its graph.
-
-    Attributes:
-        forward: FLOPs of the forward pass for one image, 2 a multiply-add; None if they could not be counted.
-        training: FLOPs of a training step, for one of its images.
-        operations: Operations of a training step that compute something.
-        problem: Why a count is None.
-        traffic_bytes: Memory traffic of a training step that its layers' outputs cause, for one image; an estimate.
-    """
-
-    forward: int | None = None
-    training: int | None = None
-    operations: int | None = None
-    problem: str | None = None
-    traffic_bytes: int | None = None
-
-
-class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
-    """A fixed piece of work on the trial's first device, before or after the training; its shortest time in seconds."""
-
-    when: Literal["before", "after"]
-    seconds: float
-
-
-class Tested(Record, frozen=True, tag="test", tag_field="event"):
-    """The test split, used once, at the end."""
-
-    images: int
-    loss: float
-    accuracy: float
-
-
-class Memory(Record, frozen=True, tag="memory", tag_field="event"):
-    """The worker's own peaks: resident set (VmHWM) and TensorFlow's device allocator, in bytes."""
-
-    peak_rss_bytes: int | None = None
-    peak_gpu_bytes: int | None = None
-
-
-class Failure(Record, frozen=True, tag="failure", tag_field="event"):
-    """The worker saw its trial fail and said why."""
-
-    status: Status
-    reason: str
-
-
-class Done(Record, frozen=True, tag="done", tag_field="event"):
-    """The worker reached its end; what comes later is the process shutting down."""
-
-    end_s: float
-
-
-Event = Attempt | Runtime | Built | Flops | PhaseDone | Steps | Epoch | Sentinel | Tested | Memory | Failure | Done
 
 
 class Result(Record, frozen=True):

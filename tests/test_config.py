@@ -101,6 +101,15 @@ def test_the_common_table_adds_to_the_presets_recipe(toml: Callable[[str], Path]
         ("timeout", "30m", 1800.0),
         ("timeout", 90, 90.0),
         ("sample-interval", "0.5", 0.5),
+        ("budget", ["2m,5m", "1h"], (120.0, 300.0, 3600.0)),
+        ("budget", 90, (90.0,)),
+        ("budget-clock", "wall", "wall"),
+        (
+            "recipe-set",
+            ["label_smoothing=0,0.2", "schedule=linear"],
+            {"label_smoothing": (0, 0.2), "schedule": ("linear",)},
+        ),
+        ("recipe-set", {"label-smoothing": [0, 0.2], "warmup": 0.1}, {"label_smoothing": (0, 0.2), "warmup": (0.1,)}),
         ("name", "null", "null"),
         ("validation", 0, 0.0),
     ],
@@ -159,6 +168,17 @@ def test_what_is_no_duration(text: Any) -> None:
         (
             {"order": "abba"},
             "--order: Invalid enum value 'abba'; received 'abba'; choose from interleaved, grouped, random",
+        ),
+        ({"budget": ["2m,soon"]}, "--budget: a duration is 90, 90s, 30m or 2h; received 'soon'"),
+        ({"budget": ["0"]}, "--budget: Expected `float` > 0.0; received ['0']"),
+        ({"budget": ["2m"], "epochs": 3}, "--budget and --epochs both say when a training ends; give one of them"),
+        (
+            {"batch-size": [64], "recipe-set": ["batch_size=32"]},
+            "--batch-size and --recipe-set batch_size both say the same; give one of them",
+        ),
+        (
+            {"budget": ["2m"], "recipe-set": ["epochs=1,2"]},
+            "--budget and --recipe-set epochs both say when a training ends; give one of them",
         ),
         ({"recipe": "mine"}, "--recipe: Invalid enum value 'mine'; received 'mine'; choose from model, common"),
         ({"jit": ["auto"]}, "--jit: Invalid enum value 'auto'; received ['auto']; choose from off, on"),

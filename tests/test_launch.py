@@ -25,7 +25,7 @@ from bench.launch.local import LocalRun
 from bench.launch.resume import resume_point
 from bench.launch.schedule import StoppedError, pending, run_trials
 from bench.launch.tail import Tail
-from bench.records import Attempt, Done, Epoch, Event, PhaseDone, Result, Run, Sample, Status, Trial, TrialData
+from bench.records import Attempt, Done, Epoch, Event, PhaseDone, Result, Run, Sample, Spent, Status, Trial, TrialData
 from bench.store import Journal, RunFolder, TrialFolder, checkpoint_file, read_run
 from records_for_tests import run_data
 from records_for_tests import trial as make_trial
@@ -392,9 +392,9 @@ class Stopper(Silent):
         super().__init__()
         self.told = told
 
-    def trial_started(self, trial: Trial, attempt: int) -> None:
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
         """Ask at the start."""
-        super().trial_started(trial, attempt)
+        super().trial_started(trial, attempt, spent)
         if self.told == "started":
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -453,7 +453,7 @@ def test_a_trial_that_is_tried_again_has_no_result_until_it_has_ended(tmp_path: 
     found: list[Result | None] = []
 
     class Looker(Silent):
-        def trial_started(self, trial: Trial, attempt: int) -> None:
+        def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
             found.append(place.read_result())
 
     run_trials(folder, run, observer=Looker(), command=worker("ok"))

@@ -73,6 +73,41 @@ def test_the_matrix_is_the_product_of_its_axes() -> None:
     assert expanded.refusals == {}
 
 
+def test_fields_of_the_recipe_and_budgets_are_axes() -> None:
+    """Each value of `--recipe-set` and each budget is a cell; a budget takes the place of the epochs."""
+    recipe_set = {"label_smoothing": (0, 0.2), "batch_size": (32, 64)}
+    cells = [trial.cell for trial in plan(recipe_set=recipe_set, budget=(120.0, 300.0), budget_clock="wall").trials]
+    assert [(cell.recipe.label_smoothing, cell.batch_size, cell.budget_s) for cell in cells] == [
+        (smoothing, batch, budget_s) for smoothing in (0.0, 0.2) for batch in (32, 64) for budget_s in (120.0, 300.0)
+    ]
+    assert {(cell.epochs, cell.budget_clock, cell.recipe.batch_size) for cell in cells} == {(None, "wall", None)}
+    assert [trial.cell.epochs for trial in plan(recipe_set={"epochs": (1, 2)}).trials] == [1, 2]
+
+
+def test_the_clock_of_no_budget_tells_nothing_apart() -> None:
+    """Without a budget a trial has the same key whatever clock was named."""
+    assert plan(budget_clock="wall").trials == plan().trials
+
+
+@pytest.mark.parametrize(
+    ("recipe_set", "said"),
+    [
+        ({"stages": ([[40, 0.5]],)}, "a stage of its recipe has images 40 pixels high, those of cifar100 have 32"),
+        ({"shift_pixels": (32,)}, "its recipe shifts images by 32 pixels, those of cifar100 have 32 × 32"),
+        ({"cutout_pixels": (33,)}, "its recipe covers squares of 33 pixels, those of cifar100 have 32 × 32"),
+    ],
+)
+def test_a_recipe_that_the_images_are_too_small_for_costs_its_own_row(recipe_set: Any, said: str) -> None:
+    """Such a cell is refused with its reason; others run."""
+    expanded = plan(recipe_set=recipe_set)
+    [(status, reason)] = expanded.refusals.values()
+    assert status == "failed"
+    assert said in reason
+    [field] = recipe_set
+    both = plan(recipe_set={field: ((), *recipe_set[field]) if field == "stages" else (0, *recipe_set[field])})
+    assert (len(both.trials), len(both.refusals)) == (2, 1)
+
+
 def test_a_cell_says_all_that_was_asked_for() -> None:
     """Data set, steps per execution and the model's digest stand in every cell."""
     [trial] = plan(steps_per_execution=4).trials

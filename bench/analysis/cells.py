@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MEDIANS = (
     "test_accuracy",
+    "epochs_trained",
     "train_s",
     "fit_s",
     "wall_s",

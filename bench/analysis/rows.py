@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
+from bench.analysis.arithmetic import flops_as_trained
+from bench.analysis.budget import budget_flag
 from bench.analysis.energy import gpu_energy, is_short, package_energy
 from bench.analysis.flags import flags
 from bench.analysis.noise import measure_noise, noise_flags
@@ -16,6 +18,7 @@ from bench.analysis.rewind import surviving_events, surviving_samples
 from bench.analysis.sample_rows import sample_row
 from bench.analysis.steady import steady
 from bench.analysis.use import Use, hardware_use
+from bench.recipe import describe, describe_fields
 from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class TrialRows:
         estimate: What the trial was expected to need; None if that is not known.
         moved: Whether it ran on another machine than its run was planned on.
         virtualized: Whether it ran on a virtual machine.
+        recipe_axes: Fields of the recipe that differ between cells of its model.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class TrialRows:
         moved: bool = False,
         estimate: MemoryEstimate | None = None,
         virtualized: bool = False,
+        recipe_axes: tuple[str, ...] = (),
     ) -> None:
         self._cell = cell
+        self._recipe_axes = recipe_axes
         self._workload = workload
         self._peak = peak
         self._moved = moved
@@ -72,7 +78,7 @@ class TrialRows:
         self._phases = _of(PhaseDone, self._events)
         self._steps = _of(Steps, self._events)
         self._epochs = _of(Epoch, self._events)
-        self._flops = next(reversed(_of(Flops, self._events)), None)
+        self._flops = flops_as_trained(_of(Flops, self._events), self._steps)
         self._gpu_energy = gpu_energy(self._segments)
         self._package_energy = package_energy(self._segments)
         self._phases_s = _sum_by(self._phases, lambda phase: phase.phase)
@@ -128,6 +134,7 @@ class TrialRows:
                 "data_wait_s": epoch.data_wait_s,
                 "images": epoch.images,
                 "images_per_s": epoch.images / train_s[epoch.epoch] if train_s.get(epoch.epoch) else None,
+                "learning_rate": epoch.learning_rate,
                 "loss": epoch.loss,
                 "accuracy": epoch.accuracy,
                 "gpu_energy_joules": self._gpu_energy.joules(self._fit_phases(epoch.epoch)),
@@ -158,7 +165,11 @@ class TrialRows:
             "precision": cell.precision,
             "jit": cell.jit,
             "batch_size": cell.batch_size,
+            "recipe": describe(cell.recipe),
+            "recipe_axes": describe_fields(cell.recipe, self._recipe_axes) or None,
             "epochs_asked": cell.epochs,
+            "budget_s": cell.budget_s,
+            "budget_clock": None if cell.budget_s is None else cell.budget_clock,
             "dataset": cell.dataset.name,
             "seed": trial.seed,
             "status": result.status if result else "interrupted",
@@ -172,20 +183,22 @@ class TrialRows:
             "test_accuracy": tested[-1].accuracy if tested else None,
             "test_loss": tested[-1].loss if tested else None,
             "val_accuracy": self._epochs[-1].val_accuracy if self._epochs else None,
-            "epochs_done": len(self._epochs),
+            "epochs_done": len(self._whole_epochs()),
+            "epochs_trained": self._epochs_trained() if self._epochs else None,
         }
 
     def _clocks(self) -> Row:
-        result, train_s = self._data.result, self._phases_s.get("train")
+        result = self._data.result
         wall_s = result.wall_s if result and result.attempts else None
         ended_well = result is not None and result.status == "ok"
-        epochs_s = _sum_by(self._fit_phases(), lambda phase: phase.epoch).values()
+        whole = self._whole_epochs()
+        epochs_s = _sum_by(self._fit_phases(*whole), lambda phase: phase.epoch).values() if whole else ()
         return {
             **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
-            "fit_s": None if train_s is None else train_s + self._phases_s.get("validate", 0.0),
+            "fit_s": self._fit_s(),
             "wall_s": wall_s,
             "other_s": wall_s - _covered_s(self._phases) if wall_s is not None and ended_well else None,
-            "epoch_s": median(epochs_s) if self._epochs else None,
+            "epoch_s": median(epochs_s) if epochs_s else None,
             "step_s": median(self._step_times_s) if self._step_times_s else None,
             "images_per_s": self._images_per_s,
         }
@@ -241,6 +254,8 @@ class TrialRows:
             sentinel_after_s=self._sentinels_s.get("after"),
             virtualized=self._virtualized,
         )
+        if (off_budget := self._off_budget()) is not None:
+            yield off_budget
         if self._moved:
             yield "it ran on another machine than its run was planned on"
         fraction = self._use.attained_fraction
@@ -306,12 +321,33 @@ class TrialRows:
             "package_energy_joules": packages.total_joules(),
             **{f"gpu_energy_{phase}_joules": joules for phase, joules in by_gpus.items()},
             **{f"package_energy_{phase}_joules": packages.joules(done) for phase, done in phases.items()},
-            "joules_per_epoch": None if fit is None else fit / len(self._epochs),
+            "joules_per_epoch": None if fit is None else fit / self._epochs_trained(),
             "joules_per_image": None if training is None or not images else training / images,
             "short_energy_phases": tuple(
                 phase for phase, done in phases.items() if by_gpus[phase] is not None and is_short(done)
             ),
         }
+
+    def _whole_epochs(self) -> list[int]:
+        """Epochs that saw every training image; a budget may have ended the last one before."""
+        num_train = self._data.trial.cell.dataset.num_train
+        return [epoch.epoch for epoch in self._epochs if epoch.images >= num_train]
+
+    def _epochs_trained(self) -> float:
+        return sum(epoch.images for epoch in self._epochs) / self._data.trial.cell.dataset.num_train
+
+    def _off_budget(self) -> str | None:
+        result, cell = self._data.result, self._data.trial.cell
+        if result is None or result.status != "ok":
+            return None
+        train_s, fit_s = self._phases_s.get("train"), self._fit_s()
+        spent_s = {"train": train_s, "fit": fit_s, "wall": result.wall_s}[cell.budget_clock]
+        steps = sum(sum(block.counts) for block in self._steps)
+        return budget_flag(cell, spent_s=spent_s, step_s=train_s / steps if train_s and steps else None)
+
+    def _fit_s(self) -> float | None:
+        train_s = self._phases_s.get("train")
+        return None if train_s is None else train_s + self._phases_s.get("validate", 0.0)
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.rows import Row
 
-AXES = ("precision", "jit", "batch_size")
+AXES = ("precision", "jit", "batch_size", "recipe_axes", "budget_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class TradeOff:
     """
 
     device: str
-    setting: tuple[tuple[str, str | int], ...]
+    setting: tuple[tuple[str, str | float | None], ...]
     small: Side
     large: Side
 
@@ -65,8 +65,8 @@ class TradeOff:
 def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
     """Compare the quickest model with every slower one, on each device.
 
-    Precision, jit and batch size part the comparison only where a model was run with several of them; where each
-    model's recipe chose its own, models are compared as their recipes have them.
+    Precision, jit, batch size, fields of the recipe and budgets part the comparison only where a model was run with
+    several of them; where each model's recipe chose its own, models are compared as their recipes have them.
 
     Args:
         cells: What `bench.analysis.cells.cells` returns; cells without a trial that ended ok do not count.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.console import console
 from bench.cli.tables import table
-from bench.report.format import MISSING, size
+from bench.report.format import MISSING, duration, size
 
 if TYPE_CHECKING:
     from bench.launch.planning import Prepared
@@ -43,7 +43,7 @@ def show(prepared: Prepared) -> None:
             ",".join(map(str, cell.device.cpus)) or MISSING,
             str(trial.seed),
             str(cell.batch_size),
-            f"{cell.epochs} × {cell.steps_per_epoch}",
+            f"{cell.epochs} × {cell.steps_per_epoch}" if cell.epochs else f"for {duration(cell.budget_s)}",
             f"{described.parameters:,}" if described and not described.problem else MISSING,
             *_needs(preflight.estimates.get(trial.key), on_gpu=on_gpu),
         )

@@ -23,6 +23,8 @@ Words = list[str] | None
 Number = int | None
 
 DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
+CLOCK_HELP = "What a budget covers: train, fit (with validation), or wall (everything, start-up and test too)."
+RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
 
 
 def run(
@@ -32,11 +34,14 @@ def run(
     device: Annotated[Words, typer.Option(help=DEVICE_HELP)] = None,
     dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/, a folder a class.")] = None,
     epochs: Annotated[Number, typer.Option(help="Passes over the training images.")] = None,
+    budget: Annotated[Words, typer.Option(help="Train for so long instead: 90s, 30m, 2h; comma list.")] = None,
+    budget_clock: Annotated[Text, typer.Option(help=CLOCK_HELP)] = None,
     batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None,
     precision: Annotated[Words, typer.Option(help="float32, mixed_bfloat16, mixed_float16; comma list.")] = None,
     jit: Annotated[Words, typer.Option(help="XLA, off or on; comma list.")] = None,
     steps_per_execution: Annotated[Number, typer.Option(help="Steps that one call of TensorFlow makes.")] = None,
     recipe: Annotated[Text, typer.Option(help="model: its own RECIPE, if it has one; common: the preset's.")] = None,
+    recipe_set: Annotated[Words, typer.Option(help=RECIPE_SET_HELP)] = None,
     repeats: Annotated[Number, typer.Option(help="Trials a cell, each with a seed of its own.")] = None,
     seed: Annotated[Number, typer.Option(help="The first seed.")] = None,
     limit_train: Annotated[Number, typer.Option(help="Use so many training images.")] = None,
@@ -69,11 +74,14 @@ def run(
         "device": device,
         "dataset": dataset,
         "epochs": epochs,
+        "budget": budget,
+        "budget-clock": budget_clock,
         "batch-size": batch_size,
         "precision": precision,
         "jit": jit,
         "steps-per-execution": steps_per_execution,
         "recipe": recipe,
+        "recipe-set": recipe_set,
         "repeats": repeats,
         "seed": seed,
         "limit-train": limit_train,

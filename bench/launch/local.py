@@ -140,7 +140,7 @@ class LocalRun:
                     clock=self._clock,
                 )
                 with closing(sampler):
-                    self._observer.trial_started(self._trial, self._point.attempt)
+                    self._observer.trial_started(self._trial, self._point.attempt, self._point.spent)
                     by_itself = self._watch(process, ours, sampler, samples, tail)
                 if not by_itself:
                     ended = "interrupted", "stopped by the user; `--resume` takes it up"
@@ -175,6 +175,7 @@ class LocalRun:
             started_s=self._started_s,
             offset_s=self._point.offset_s,
             epochs_done=self._point.epochs_done,
+            spent=self._point.spent,
             data_dir=self._data_dir,
             libraries=tuple(map(str, libraries)),
         )

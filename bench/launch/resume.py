@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.records import Attempt, Epoch, PhaseDone
+from bench.records import Attempt, Epoch, PhaseDone, Spent
 
 if TYPE_CHECKING:
-    from bench.records import Status
+    from collections.abc import Mapping
+
+    from bench.records import Phase, Status
     from bench.store import TrialFolder
 
 # A run that is taken up keeps these. Anything else that ended early is tried again: a failure is not a result.
@@ -23,11 +25,13 @@ class ResumePoint:
         attempt: Its number, from 1.
         epochs_done: Finished epochs, whose checkpoint is on disk.
         offset_s: Where the trial's clock stood when the last of them was finished.
+        spent: What they took of a budget; None if none is finished.
     """
 
     attempt: int
     epochs_done: int
     offset_s: float
+    spent: Spent | None = None
 
 
 def resume_point(folder: TrialFolder) -> ResumePoint:
@@ -35,15 +39,39 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
     events, _ = folder.read_events()
     attempt = sum(isinstance(event, Attempt) for event in events) + 1
     ends_s: dict[int, float] = {}
+    phases: dict[tuple[Phase, int], PhaseDone] = {}
+    last_epochs: set[int] = set()
     for event in events:
         match event:
             case Attempt(epochs_done=kept):  # what earlier attempts did beyond that was lost
                 ends_s = {epoch: end_s for epoch, end_s in ends_s.items() if epoch <= kept}
-            case Epoch(epoch=epoch, end_s=end_s):
+            case Epoch(epoch=epoch, end_s=end_s, last=last):
                 ends_s[epoch] = end_s
+                last_epochs = last_epochs | {epoch} if last else last_epochs - {epoch}
             case PhaseDone(phase="checkpoint", epoch=int(epoch), end_s=end_s) if epoch in ends_s:
                 ends_s[epoch] = end_s
             case _:
                 pass
+        if isinstance(event, PhaseDone) and event.epoch is not None:
+            phases[event.phase, event.epoch] = event
     epochs_done = max(ends_s.keys() & folder.checkpoints(), default=0)
-    return ResumePoint(attempt=attempt, epochs_done=epochs_done, offset_s=ends_s.get(epochs_done, 0.0))
+    return ResumePoint(
+        attempt=attempt,
+        epochs_done=epochs_done,
+        offset_s=ends_s.get(epochs_done, 0.0),
+        spent=_spent(phases, epochs_done, ended=epochs_done in last_epochs),
+    )
+
+
+def _spent(phases: Mapping[tuple[Phase, int], PhaseDone], epochs_done: int, *, ended: bool) -> Spent | None:
+    """What the finished epochs took; a phase that was done twice counts as it was done last."""
+
+    def took_s(name: Phase) -> float:
+        done = (phases.get((name, epoch)) for epoch in range(1, epochs_done + 1))
+        return sum(phase.end_s - phase.start_s for phase in done if phase is not None)
+
+    first = phases.get(("train", 1))
+    if not epochs_done or first is None:
+        return None
+    train_s = took_s("train")
+    return Spent(began_s=first.start_s, train_s=train_s, fit_s=train_s + took_s("validate"), ended=ended)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.report.format import plain
+from bench.report.format import duration, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,4 +42,8 @@ def setting_label(row: Row, *, with_batch_size: bool) -> str:
         parts.append("jit")
     if with_batch_size:
         parts.append(f"batch {row['batch_size']}")
+    if row["recipe_axes"] is not None:
+        parts.append(row["recipe_axes"])
+    if row["budget_s"] is not None:
+        parts.append(f"in {duration(row['budget_s'])}")
     return " ".join(parts)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from bench.records import Event, Result, Sample, Trial
+    from bench.records import Event, Result, Sample, Spent, Trial
 
 REFRESH_S = 1.0
 EPOCH_LINE_S = 10.0  # in a pipe: between two lines about epochs
@@ -68,10 +68,10 @@ class LiveView:
             self._live.update(self.picture(), refresh=True)
             self._live.stop()
 
-    def trial_started(self, trial: Trial, attempt: int) -> None:
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
         """A worker was started."""
         progress = self._trials[trial]
-        progress.start(attempt)
+        progress.start(attempt, spent)
         self._speak(trial, "started" if attempt == 1 else f"taken up again, attempt {attempt}")
         self._refresh(at_once=True)
 
@@ -161,7 +161,8 @@ def _figures(progress: Progress) -> str:
     parts = []
     if progress.epoch:
         done = share(progress.epoch_images / cell.dataset.num_train)
-        parts.append(f"epoch {progress.epoch} of {cell.epochs} ({done})")
+        whole = f"{progress.epoch} of {cell.epochs}" if cell.epochs else f"{progress.epoch}"
+        parts.append(f"epoch {whole} ({done})")
     if progress.images_per_s is not None:
         parts.append(f"{rate(progress.images_per_s)} images/s")
     if progress.accuracy is not None:

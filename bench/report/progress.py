@@ -11,7 +11,8 @@ from bench.records import Epoch, PhaseDone, Steps, Tested
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bench.records import Cell, Event, Phase, Result, Sample, Trial
+    from bench.recipe import BudgetClock
+    from bench.records import Cell, Event, Phase, Result, Sample, Spent, Trial
 
 # The order in which a worker goes through what comes before the first epoch.
 NEXT_PHASE: dict[Phase, Phase] = {
@@ -60,6 +61,9 @@ class Progress:
         self._images = 0
         self._train_s = 0.0
         self._between_s = 0.0
+        self._validate_s = 0.0
+        self._is_over = False
+        self._spent: Spent | None = None
         self._epochs_seen = 0
 
     @property
@@ -67,9 +71,10 @@ class Progress:
         """Whether a process works on it now."""
         return self.attempt > 0 and self.result is None
 
-    def start(self, attempt: int) -> None:
-        """A worker was started."""
+    def start(self, attempt: int, spent: Spent | None = None) -> None:
+        """A worker was started; earlier ones spent so much of a budget."""
         self.attempt = attempt
+        self._spent = spent
 
     def end(self, result: Result) -> None:
         """The worker is gone."""
@@ -94,13 +99,28 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the last epoch ends, from the steps so far; None before the first step."""
+        """Seconds until the last epoch ends or the budget is spent; None before the first step.
+
+        Of a budget that covers everything, the test is inside.
+        """
         if not self._images or not self._train_s:
             return None
         cell = self.trial.cell
-        images_left = cell.dataset.num_train * (cell.epochs - self.epoch + 1) - self.epoch_images
+        if cell.budget_s is not None:
+            return max(0.0, cell.budget_s - self._spent_s(cell.budget_clock))
+        epochs = cell.epochs or 0
+        images_left = cell.dataset.num_train * (epochs - self.epoch + 1) - self.epoch_images
         between_s = self._between_s / self._epochs_seen if self._epochs_seen else 0.0
-        return images_left * self._train_s / self._images + (cell.epochs - self.epochs_done) * between_s
+        return images_left * self._train_s / self._images + (epochs - self.epochs_done) * between_s
+
+    def _spent_s(self, clock: BudgetClock) -> float:
+        match clock:
+            case "train":
+                return self._train_s + (self._spent.train_s if self._spent else 0.0)
+            case "fit":
+                return self._train_s + self._validate_s + (self._spent.fit_s if self._spent else 0.0)
+            case "wall":
+                return self.t_s
 
     def _add_steps(self, steps: Steps) -> None:
         if steps.epoch != self.epoch:
@@ -115,11 +135,15 @@ class Progress:
     def _end_phase(self, done: PhaseDone) -> None:
         if done.phase in {"validate", "checkpoint"}:
             self._between_s += done.end_s - done.start_s
+        if done.phase == "validate":
+            self._validate_s += done.end_s - done.start_s
         dataset = self.trial.cell.dataset
         if done.phase == "train":
             self.phase = "validate" if dataset.num_validation else "checkpoint"
         elif done.phase == "checkpoint":
-            self.phase = "train" if self.epochs_done < self.trial.cell.epochs else "test"
+            epochs = self.trial.cell.epochs
+            ended = self._is_over if epochs is None else self.epochs_done >= epochs
+            self.phase = "test" if ended else "train"
         else:
             self.phase = NEXT_PHASE.get(done.phase, done.phase)
 
@@ -128,6 +152,7 @@ class Progress:
         self.epoch_images = epoch.images
         self.accuracy, self.val_accuracy = epoch.accuracy, epoch.val_accuracy
         self._epochs_seen += 1
+        self._is_over = epoch.last
 
 
 def rest_s(trials: Iterable[Progress]) -> tuple[float, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bench.analysis.budget import COVERS
 from bench.analysis.cells import cells
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
@@ -79,13 +80,21 @@ def summarize(report: Report) -> Summary:
 def tradeoff_sentence(tradeoff: TradeOff) -> str:
     """Say in words what the large model costs and yields."""
     small, large = tradeoff.small, tradeoff.large
-    where = ", ".join([tradeoff.device, *(f"{axis.replace('_', ' ')} {value}" for axis, value in tradeoff.setting)])
+    where = ", ".join([tradeoff.device, *(_axis_label(axis, value) for axis, value in tradeoff.setting)])
     more = "more" if tradeoff.points >= 0 else "less"
     return (
         f"on {where}: {large.model} takes {times(tradeoff.times)} times the time of {small.model} "
         f"({duration(large.train_s)} against {duration(small.train_s)}) for {abs(tradeoff.points):.1f} points {more} "
         f"({_accuracy(large)} against {_accuracy(small)})"
     )
+
+
+def _axis_label(axis: str, value: float | str | None) -> str:
+    if axis == "recipe_axes":
+        return str(value)
+    if axis == "budget_s" and isinstance(value, float):
+        return f"budget {duration(value)}"
+    return f"{axis.replace('_', ' ')} {value}"
 
 
 def _failure(row: Row, setting: str) -> str:
@@ -107,6 +116,7 @@ def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
         *_interval("train interval", rows, "train_s", duration),
         column("fit", rows, lambda row: duration(row["fit_s"])),
         column("wall", rows, lambda row: duration(row["wall_s"])),
+        *_epochs(rows),
         column("epoch", rows, lambda row: duration(row["epoch_s"])),
         column("images/s", rows, lambda row: rate(row["images_per_s"])),
         *_use(rows),
@@ -119,6 +129,13 @@ def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
             column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
         ]
     return tuple(columns)
+
+
+def _epochs(rows: Sequence[Row]) -> list[Column]:
+    """How far budgets reached, where there are any."""
+    if all(row["budget_s"] is None for row in rows):
+        return []
+    return [column("epochs", rows, lambda row: rate(row["epochs_trained"]))]
 
 
 def _use(rows: Sequence[Row]) -> list[Column]:
@@ -196,8 +213,20 @@ def _peaks(report: Report) -> Iterator[str]:
 
 def _asked(trials: Sequence[Trial]) -> str:
     values = {
-        "epochs": {trial.cell.epochs for trial in trials},
+        "epochs": {trial.cell.epochs for trial in trials if trial.cell.epochs is not None},
         "batch size": {trial.cell.batch_size for trial in trials},
         "seeds": {trial.seed for trial in trials},
     }
-    return "; ".join(f"{name} {', '.join(map(str, sorted(several)))}" for name, several in values.items())
+    asked = [f"{name} {', '.join(map(str, sorted(several)))}" for name, several in values.items() if several]
+    budgets = {(trial.cell.budget_clock, trial.cell.budget_s) for trial in trials if trial.cell.budget_s is not None}
+    clocks = dict.fromkeys(clock for clock, _ in sorted(budgets))
+    return "; ".join(
+        [
+            *(
+                f"budget {', '.join(duration(seconds) for of, seconds in sorted(budgets) if of == clock)} of "
+                f"{COVERS[clock]}"
+                for clock in clocks
+            ),
+            *asked,
+        ]
+    )

@@ -57,13 +57,17 @@ def load_batches(cell: Cell, *, seed: int, data_dir: str | None) -> Batches:
     data = _load(cell.dataset, data_dir)
     size = cell.batch_size
     pipeline = Pipeline(
-        cell.recipe, data.x_train, threads=cell.device.threads, times_waiting=len(cell.device.gpu_uuids) < 2
+        cell.recipe,
+        data.x_train,
+        seed=seed,
+        threads=cell.device.threads,
+        times_waiting=len(cell.device.gpu_uuids) < 2,
     )
     few = pipeline.evaluation(data.x_train[:FEW], data.y_train[:FEW], batch_size=FEW)
     rehearsed = slice(size + len(data.x_test) % size)
     return Batches(
         pipeline=pipeline,
-        training=pipeline.training(data.x_train, data.y_train, batch_size=size, seed=seed),
+        training=pipeline.training(data.y_train, batch_size=size),
         validation=(
             pipeline.evaluation(data.x_validation, data.y_validation, batch_size=size)
             if len(data.x_validation)

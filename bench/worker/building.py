@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 Output = Literal["logits", "softmax"]
 
 
-def build(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+def build(
+    spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int, *, any_size: bool = False
+) -> keras.Model:
     """Import a model file and build its model, uncompiled.
+
+    Args:
+        spec: The file.
+        input_shape: Height, width, channels of an image.
+        num_classes: Classes to tell apart.
+        any_size: Whether images will be smaller than that too: the model is then built for any height and width.
 
     Raises:
         ModelError: The file cannot be used, `build` raises, or returns something else than a model that ends in
@@ -27,13 +35,15 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) 
     """
     module = catalog.load(spec)
     path = catalog.locate(spec)
+    asked = (None, None, input_shape[-1]) if any_size else input_shape
+    why = "; its recipe has stages, so it must take images of any size (global pooling does, Flatten does not)"
     try:
-        model = module.build(input_shape, num_classes)
+        model = module.build(asked, num_classes)
     except tf.errors.ResourceExhaustedError:
         raise
     except Exception as error:
         raise ModelError(
-            f"build({input_shape}, {num_classes}) of {path} raised {type(error).__name__}: {error}"
+            f"build({asked}, {num_classes}) of {path} raised {type(error).__name__}: {error}{why if any_size else ''}"
         ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"build of {path} must return a keras.Model; received {type(model).__name__}")
@@ -70,18 +80,18 @@ def compile_model(model: keras.Model, cell: Cell, *, output: Output) -> None:
 
 
 def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
-    decay = recipe.weight_decay or None
+    options: dict[str, Any] = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay or None}
+    if recipe.ema_momentum:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema_momentum}
     match recipe.optimizer:
         case "adam":
-            return keras.optimizers.Adam(recipe.learning_rate, weight_decay=decay)
+            return keras.optimizers.Adam(**options)
         case "adamw":
-            return keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+            return keras.optimizers.AdamW(**options | {"weight_decay": recipe.weight_decay})
         case "rmsprop":
-            return keras.optimizers.RMSprop(recipe.learning_rate, momentum=recipe.momentum, weight_decay=decay)
+            return keras.optimizers.RMSprop(momentum=recipe.momentum, **options)
         case "sgd":
-            return keras.optimizers.SGD(
-                recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay
-            )
+            return keras.optimizers.SGD(momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
 
 
 def _loss(recipe: Recipe, num_classes: int, *, from_logits: bool) -> keras.losses.Loss:

@@ -1,7 +1,7 @@
-"""The input pipeline: uint8 images in memory, shuffled by index, normalised per batch.
+"""The input pipeline: uint8 images in memory, shuffled by index, augmented and normalised per batch.
 
-The order of the images and their flips are functions of (seed, epoch, step), so a trial that is taken up after its
-seventh epoch sees in its eighth what it would have seen.
+The order of the images and what augmentation does to them are functions of (seed, epoch, step), so a trial that is
+taken up after its seventh epoch sees in its eighth what it would have seen.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from bench.schedule import image_sizes
+from bench.worker.augmentation import Augmentation
+from bench.worker.stages import Stages
+
 if TYPE_CHECKING:
     from bench.recipe import Recipe
 
 PREFETCHED_BATCHES = 2
+DISTRIBUTED_BATCHES = 2  # that several devices hold besides
 TIMED_BATCHES = 20  # of each epoch
 CHUNK = 4096  # images looked at together
 
@@ -24,42 +29,55 @@ class Pipeline:
 
     Args:
         recipe: Its normalisation and augmentation are applied.
-        x_train: uint8 training images (n, height, width, channels), from which a `standard` normalisation is taken.
+        x_train: uint8 training images (n, height, width, channels).
+        seed: The trial's, of order and augmentation.
         threads: Of tf.data's private pool; without one, tf.data uses threads beyond those that the cell was given.
         times_waiting: Whether to time how long the training waits for its batches. Several devices fetch theirs in the
             background, where waiting delays nobody.
     """
 
-    def __init__(self, recipe: Recipe, x_train: np.ndarray, *, threads: int, times_waiting: bool = True) -> None:
-        self._flip = recipe.horizontal_flip
+    def __init__(
+        self, recipe: Recipe, x_train: np.ndarray, *, seed: int, threads: int, times_waiting: bool = True
+    ) -> None:
+        count, height, width, channels = x_train.shape
         with tf.device("CPU:0"):
             self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
             self._waits_s = tf.Variable(tf.zeros(TIMED_BATCHES, tf.float64), trainable=False) if times_waiting else None
+        self._count = count
+        self._seed = seed
         self._threads = threads
-        channels = x_train.shape[-1]
+        self.stages = Stages(x_train, image_sizes(recipe, height, width))
+        mean, deviation = np.zeros(channels), np.full(channels, 255.0)
+        colour = mean
         if recipe.normalization == "standard":
             mean, deviation = channel_statistics(x_train)
-        else:
-            mean, deviation = np.zeros(channels), np.full(channels, 255.0)
+        if recipe.cutout_pixels:
+            colour, _ = channel_statistics(x_train)
+        self._augmentation = Augmentation(recipe, count=count, height=height, colour=colour, seed=seed)
         self._scale = tf.constant(1 / deviation, tf.float32)
         self._shift = tf.constant(-mean / deviation, tf.float32)
 
-    def training(self, images: np.ndarray, labels: np.ndarray, *, batch_size: int, seed: int) -> tf.data.Dataset:
+    @property
+    def batches_ahead(self) -> int:
+        """At most so many batches are in the making or wait while a step runs; several devices take some in advance."""
+        return PREFETCHED_BATCHES + self._threads + (DISTRIBUTED_BATCHES if self._waits_s is None else 0)
+
+    def training(self, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
         """Return the batches of one epoch: of whichever `begin_epoch` named last when the iteration begins."""
-        count = len(images)
+        count, seed = self._count, self._seed
         steps = -(-count // batch_size)
-        x, y = _resident(images), _resident(labels)
+        y = _resident(labels)
 
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=tf.stack([seed, epoch]))
             return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate(epoch * steps)
 
         def fetch(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            batch = tf.gather(x, indices)
-            if self._flip:
-                mirrored = tf.random.stateless_uniform((tf.size(indices), 1, 1, 1), seed=tf.stack([seed, step])) < 0.5
-                batch = tf.where(mirrored, tf.reverse(batch, axis=[2]), batch)
-            return self._normalize(batch), tf.gather(y, indices)
+            def batch(number: int) -> tf.Tensor:
+                images = tf.gather(self.stages.images(number), indices)
+                return self._normalize(self._augmentation.apply(images, indices, epoch=step // steps, step=step))
+
+            return self.stages.choose(step, batch), tf.gather(y, indices)
 
         dataset = tf.data.Dataset.from_tensors(0).map(lambda _: self._epoch.read_value()).flat_map(epoch_batches)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))

@@ -22,6 +22,8 @@ RENAMED = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape) 
 def traffic_bytes(model: keras.Model) -> int | None:
     """Estimate the memory traffic of a training step for one image; None for a model whose layers do not tell.
 
+    Those of a model for images of any size do not.
+
     Args:
         model: The model, built. Its weights, which are read once a step and not once an image, are left out.
     """
@@ -40,5 +42,7 @@ def _output_bytes(model: keras.Model) -> Iterator[int]:
         if isinstance(layer, RENAMED):
             continue
         shape = tuple(getattr(getattr(layer, "output", None), "shape", ()))
-        if len(shape) > 1 and None not in shape[1:]:
+        if None in shape[1:]:
+            raise ValueError(f"{layer.name} takes images of any size")
+        if len(shape) > 1:
             yield math.prod(shape[1:]) * tf.as_dtype(layer.compute_dtype).size

@@ -5,23 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from bench.records import Assignment, Built, Done, Flops, Sentinel, Tested, Trial
+from bench.schedule import image_sizes
 from bench.store import Journal, TrialFolder
 from bench.worker import building, checkpoint, runtime, sentinel
-from bench.worker.batches import Batches, compiles_every_size, load_batches
+from bench.worker.batches import Batches, load_batches
 from bench.worker.clock import Clock, Phases
+from bench.worker.course import Aftermath, BudgetCourse, Course, StepCourse
 from bench.worker.flops import count_flops
 from bench.worker.pipeline import TIMED_BATCHES
 from bench.worker.recorder import DivergedError, Recorder
+from bench.worker.steering import Steering
 from bench.worker.traffic import traffic_bytes
+from bench.worker.warm_up import look_at_evaluation, warm_up
 
 if TYPE_CHECKING:
-    import keras
-    import tensorflow as tf
+    from collections.abc import Iterator
 
-    from bench.records import Cell
+    from bench.records import Cell, Spent
+
+ENDLESS = 2**31 - 1  # epochs, where a budget ends the training
 
 
 def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) -> None:
@@ -41,7 +47,9 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     with phases.phase("data"):
         batches = load_batches(cell, seed=trial.seed, data_dir=assignment.data_dir)
     with phases.phase("build"), strategy_scope():
-        model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
+        model = building.build(
+            cell.model, cell.dataset.input_shape, cell.dataset.num_classes, any_size=bool(cell.recipe.stages)
+        )
         output = building.ask_output(model, next(iter(batches.few))[0])
     journal.append(
         Built(
@@ -57,17 +65,24 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
 
     # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
     # would stand in the peak that is measured.
+    checkpoint_s = 0.0
     if not assignment.epochs_done:
         with phases.phase("checkpoint"):
+            began_s = phases.now()
             checkpoint.save(folder.checkpoint, model, epoch=0)
+            checkpoint_s = phases.now() - began_s
+    still_trains = _still_trains(assignment, cell)
     with phases.phase("warmup"):
-        _warm_up(model, cell, batches, still_trains=assignment.epochs_done < cell.epochs)
+        warm_up(model, cell, batches, still_trains=still_trains)
+        if still_trains:
+            course = _make_course(cell, model, batches, checkpoint_s=checkpoint_s, spent=assignment.spent)
     with phases.phase("probe"):
-        journal.append(_count_flops(model, cell))
+        for counted in _count_flops(model, cell):
+            journal.append(counted)
     with phases.phase("checkpoint"):
         checkpoint.restore(folder.checkpoint, model, epoch=assignment.epochs_done)
 
-    if assignment.epochs_done < cell.epochs:
+    if still_trains:
         with phases.phase("probe"):
             journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
         recorder = Recorder(
@@ -75,20 +90,24 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             journal=journal,
             phases=phases,
             cell=cell,
+            course=course,
+            steering=Steering(model, cell, course, batches.pipeline),
             begin_epoch=batches.pipeline.begin_epoch,
             waited_s=batches.pipeline.waited_s,
             synchronized_steps=TIMED_BATCHES if len(cell.device.gpu_uuids) == 1 else 0,
             save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
+            callbacks=[keras.callbacks.SwapEMAWeights()] if cell.recipe.ema_momentum else [],
         )
         model.fit(
             batches.training,
             validation_data=batches.validation,
             initial_epoch=assignment.epochs_done,
-            epochs=cell.epochs,
+            epochs=cell.epochs or ENDLESS,
             callbacks=recorder,
             shuffle=False,
             verbose=0,
         )
+    model.optimizer.finalize_variable_values(model.trainable_variables)  # the averages, where there are any
     with phases.phase("test"):
         tested = _test(model, batches, output, folder)
     journal.append(tested)
@@ -99,37 +118,48 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     journal.sync()
 
 
-def _count_flops(model: keras.Model, cell: Cell) -> Flops:
+def _still_trains(assignment: Assignment, cell: Cell) -> bool:
+    if cell.epochs is not None:
+        return assignment.epochs_done < cell.epochs
+    return assignment.spent is None or not assignment.spent.ended
+
+
+def _make_course(
+    cell: Cell, model: keras.Model, batches: Batches, *, checkpoint_s: float, spent: Spent | None
+) -> Course:
+    """Return the course of a cell's training; under a budget that covers more than the training, look at the rest.
+
+    Args:
+        cell: What is trained.
+        model: Warmed up.
+        batches: Its data.
+        checkpoint_s: What a checkpoint takes, as far as that is known; seconds.
+        spent: What earlier processes spent; None for a new trial.
+    """
+    if cell.budget_s is None:
+        return StepCourse((cell.epochs or 0) * cell.steps_per_epoch)
+    validate_s = test_s = 0.0
+    if cell.budget_clock != "train":
+        validate_s, test_s = look_at_evaluation(model, batches)
+    after = Aftermath(validate_s=validate_s, test_s=test_s, checkpoint_s=checkpoint_s)
+    return BudgetCourse(cell.budget_s, cell.budget_clock, aftermath=after, spent=spent)
+
+
+def _count_flops(model: keras.Model, cell: Cell) -> Iterator[Flops]:
     """Count after the warm-up: with several devices, Keras's metrics exist only then."""
-    counted = count_flops(model, input_shape=cell.dataset.input_shape, batch_size=cell.batch_size)
+    height, width, channels = cell.dataset.input_shape
     # What XLA fuses never reaches memory.
     traffic = traffic_bytes(model) if cell.jit == "off" else None
-    return Flops(
-        forward=counted.forward_per_image,
-        training=counted.training_per_image,
-        operations=counted.operations,
-        problem=counted.problem,
-        traffic_bytes=traffic,
-    )
-
-
-def _warm_up(model: keras.Model, cell: Cell, batches: Batches, *, still_trains: bool) -> None:
-    """Trace and run every function once, and for every size of batch where each is compiled.
-
-    So the clocks of training, validation and test measure these, not compilation.
-    """
-
-    def parts(split: tf.data.Dataset) -> list[tf.data.Dataset]:
-        first = split.take(cell.steps_per_execution)
-        return [first, split.skip(int(split.cardinality()) - 1)] if compiles_every_size(cell) else [first]
-
-    if still_trains:
-        for part in parts(batches.training):
-            model.fit(part, shuffle=False, verbose=0)
-    if batches.validation is not None:
-        for part in parts(batches.validation):
-            model.evaluate(part, verbose=0)
-    model.predict(batches.rehearsal, verbose=0)
+    for size in dict.fromkeys(image_sizes(cell.recipe, height, width)):
+        counted = count_flops(model, input_shape=(*size, channels), batch_size=cell.batch_size)
+        yield Flops(
+            forward=counted.forward_per_image,
+            training=counted.training_per_image,
+            operations=counted.operations,
+            problem=counted.problem,
+            traffic_bytes=traffic,
+            image_height=None if size == (height, width) else size[0],
+        )
 
 
 def _test(model: keras.Model, batches: Batches, output: building.Output, folder: TrialFolder) -> Tested:
