@@ -344,3 +344,185 @@ def test_a_model_that_needs_more_memory_than_there_is_is_out_of_memory(tmp_path)
     assert result.status == "oom_host", result.reason
     assert "alloc" in result.reason.lower()
     assert "Graph execution error" not in result.reason
+
+
+# Budgets, schedules, stages.
+
+ANY_SIZE = '''
+"""A model that takes images of any size."""
+import keras
+from keras import layers
+
+
+def build(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape),
+        layers.Conv2D(8, 3, padding="same", activation="relu"),
+        layers.Dropout(0.2),
+        layers.GlobalMaxPooling2D(),
+        layers.Dense(num_classes),
+    ])
+'''
+ANNEALED = Recipe(optimizer="sgd", learning_rate=0.05, momentum=0.9, schedule="linear", warmup=0.2)
+ALL_OPTIONS = msgspec.structs.replace(
+    ANNEALED,
+    nesterov=True,
+    ema_momentum=0.9,
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    stages=((16, 0.3), (24, 0.6)),
+    horizontal_flip="alternating",
+    shift_pixels=2,
+    rotation_degrees=10,
+    cutout_pixels=8,
+)
+
+
+@pytest.fixture
+def any_size(tmp_path):
+    """A model file that takes images of any size."""
+    path = tmp_path / "any_size.py"
+    path.write_text(ANY_SIZE)
+    return path
+
+
+def row_of(folder, result):
+    """The trial's row, and its epochs'."""
+    events, _ = folder.read_events()
+    report = frames(run_data(TrialData(trial=folder.read_trial(), events=events, result=result)))
+    (row,) = report.trials.to_dict("records")
+    return row, report.epochs.to_dict("records")
+
+
+@pytest.mark.parametrize("clock", ["train", "fit", "wall"])
+def test_a_budget_ends_a_trial_when_its_clock_says_so(tmp_path, clock):
+    """Train, fit or wall time stands at the budget within 1 % or a step, annealed, in an epoch or after several."""
+    budget_s = {"train": 6.0, "fit": 6.0, "wall": 30.0}[clock]
+    trial = make_trial(
+        "mnist_cnn", cpus=(0,), epochs=None, recipe=ANNEALED, limit_train=2000, budget_s=budget_s, budget_clock=clock
+    )
+    folder, result = run(trial, tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    row, epochs = row_of(folder, result)
+    steps = sum(sum(steps.counts) for steps in of(Steps, folder))
+    tolerance_s = max(0.01 * budget_s, row["train_s"] / steps)
+    # What follows the last step was foreseen from a few batches, beside whatever else the machine does.
+    slack_s = {"train": 0.0, "fit": 0.2, "wall": 1.5}[clock]
+    assert abs(row[f"{clock}_s"] - budget_s) <= tolerance_s + slack_s
+    assert [event.last for event in of(Epoch, folder)] == [False] * (len(epochs) - 1) + [True]
+    assert sum(steps.images for steps in of(Steps, folder)) == sum(epoch["images"] for epoch in epochs)
+    assert row["epochs_trained"] == pytest.approx(sum(epoch["images"] for epoch in epochs) / 1600)
+    assert epochs[-1]["learning_rate"] < 0.1 * ANNEALED.learning_rate
+
+
+def test_a_budget_shorter_than_an_epoch_ends_within_it(any_size, tmp_path):
+    """The epoch is written with the images that it saw, validated and tested; the stages were gone through."""
+    trial = make_trial(
+        any_size, cpus=(0,), epochs=None, recipe=ALL_OPTIONS, limit_train=20_000, budget_s=4.0, budget_clock="train"
+    )
+    folder, result = run(trial, tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    (epoch,) = of(Epoch, folder)
+    assert 0 < epoch.images < 16_000
+    assert epoch.images % 64 == 0
+    assert epoch.val_accuracy is not None
+    heights = [steps.image_height for steps in of(Steps, folder)]
+    assert sorted(set(heights), key=heights.index) == [16, 24, None]
+    assert [flops.image_height for flops in of(Flops, folder)] == [16, 24, None]
+    row, _ = row_of(folder, result)
+    whole, smallest = of(Flops, folder)[2], of(Flops, folder)[0]
+    assert smallest.training < row["training_flops"] < whole.training
+    assert row["epochs_done"] == 0
+    assert row["epochs_trained"] == pytest.approx(epoch.images / 16_000)
+
+
+def stop_after_epoch(number):
+    """An observer that loses the trial once an epoch's checkpoint is on disk."""
+
+    class Stop(Silent):
+        def event(self, trial, event):
+            super().event(trial, event)
+            if isinstance(event, PhaseDone) and event.phase == "checkpoint" and event.epoch == number:
+                raise RuntimeError
+
+    return Stop()
+
+
+def cut_off(trial, path, *, after_epoch):
+    """Run a trial and kill it after an epoch; return its folder."""
+    folder = TrialFolder(path)
+    folder.create(trial)
+    with pytest.raises(RuntimeError):
+        LocalRun(trial, folder, observer=stop_after_epoch(after_epoch), sample_interval_s=0.01).run()
+    return folder
+
+
+def test_a_trial_with_every_option_is_taken_up_bit_for_bit(any_size, tmp_path):
+    """Schedule, stages, augmentation and averaged weights go on where they were."""
+    trial = make_trial(any_size, cpus=(0,), epochs=5, recipe=ALL_OPTIONS, limit_train=2000)
+    whole, result = run(trial, tmp_path / "whole")
+    assert result.status == "ok", result.reason
+    cut = cut_off(trial, tmp_path / "cut", after_epoch=2)
+    again = LocalRun(trial, cut, observer=Silent()).run()
+    assert (again.status, again.attempts) == ("ok", 2)
+    with np.load(whole.predictions) as expected, np.load(cut.predictions) as received:
+        np.testing.assert_array_equal(received["confidence"], expected["confidence"])
+    assert of(Tested, cut)[-1] == of(Tested, whole)[-1]
+    last = {event.epoch: event for event in of(Epoch, cut)}[5]
+    expected = of(Epoch, whole)[-1]
+    assert (last.learning_rate, last.val_loss) == (expected.learning_rate, expected.val_loss)
+
+
+def test_a_budget_is_resumed_with_its_clock(tmp_path):
+    """Killed after its first epoch and taken up, a trial trains for what is left of its budget, not for all of it."""
+    trial = make_trial(
+        "mnist_cnn", cpus=(0,), epochs=None, recipe=ANNEALED, limit_train=2000, budget_s=8.0, budget_clock="train"
+    )
+    folder = cut_off(trial, tmp_path / "trial", after_epoch=1)
+    point = resume_point(folder)
+    assert point.spent is not None
+    assert 0 < point.spent.train_s < 8.0
+    result = LocalRun(trial, folder, observer=Silent()).run()
+    assert (result.status, result.attempts) == ("ok", 2)
+    row, epochs = row_of(folder, result)
+    steps = sum(sum(steps.counts) for steps in of(Steps, folder))
+    assert abs(row["train_s"] - 8.0) <= max(0.08, 8.0 / steps)
+    assert row["epochs_trained"] > epochs[0]["images"] / 1600
+    assert epochs[-1]["learning_rate"] < 0.1 * ANNEALED.learning_rate
+
+
+def test_a_budget_that_was_spent_is_not_spent_again(tmp_path):
+    """A trial that is killed between its last epoch and its test is tested when it is taken up, and not trained."""
+    trial = make_trial(
+        "mnist_cnn", cpus=(0,), epochs=None, recipe=ANNEALED, limit_train=20_000, budget_s=2.0, budget_clock="train"
+    )
+    folder = cut_off(trial, tmp_path / "trial", after_epoch=1)
+    events = [event for event in folder.read_events()[0] if not isinstance(event, Tested)]
+    before = [event for event in events if isinstance(event, Epoch)]
+    result = LocalRun(trial, folder, observer=Silent()).run()
+    assert result.status == "ok", result.reason
+    assert of(Epoch, folder) == before
+    assert of(Tested, folder)
+
+
+def test_averaged_weights_are_what_is_tested(any_size, tmp_path):
+    """With a long average a trial is validated and tested with other weights than without, from the same training."""
+    plain = Recipe(optimizer="sgd", learning_rate=0.1)
+    losses = {}
+    for name, recipe in {"plain": plain, "averaged": msgspec.structs.replace(plain, ema_momentum=0.99)}.items():
+        folder, result = run(make_trial(any_size, cpus=(0,), epochs=1, recipe=recipe), tmp_path / name)
+        assert result.status == "ok", result.reason
+        (epoch,), (tested,) = of(Epoch, folder), of(Tested, folder)
+        losses[name] = (epoch.loss, epoch.val_loss, tested.loss)
+    assert losses["plain"][0] == losses["averaged"][0]
+    assert losses["plain"][1] != losses["averaged"][1]
+    assert losses["plain"][2] != losses["averaged"][2]
+    # After five steps an average of 0.99 still is nearly where the weights began: at chance.
+    assert abs(losses["averaged"][2] - np.log(100)) < abs(losses["plain"][2] - np.log(100)) + 0.5
+
+
+def test_stages_need_a_model_of_any_size(tiny, tmp_path):
+    """A model with a fixed number of inputs behind Flatten fails with the reason and what would do."""
+    _, result = run(make_trial(tiny, recipe=Recipe(stages=((16, 0.5),))), tmp_path / "trial")
+    assert result.status == "failed"
+    assert "must take images of any size (global pooling does, Flatten does not)" in result.reason

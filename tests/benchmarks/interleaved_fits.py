@@ -26,7 +26,9 @@ if cell.device.cpus:
 from bench.worker import building, runtime  # noqa: E402 -- TensorFlow must start its threads inside the mask
 from bench.worker.batches import load_batches  # noqa: E402
 from bench.worker.clock import Clock, Phases  # noqa: E402
+from bench.worker.course import StepCourse  # noqa: E402
 from bench.worker.recorder import Recorder  # noqa: E402
+from bench.worker.steering import Steering  # noqa: E402
 
 runtime.configure(cell.device, cell.precision, seed=trial.seed)
 batches = load_batches(cell, seed=trial.seed, data_dir=None)
@@ -47,11 +49,14 @@ def fit_bare() -> None:
 
 def fit_recorded() -> None:
     """Fit as a trial does; checkpoints are left out, since they are a phase of their own."""
+    course = StepCourse(cell.epochs * cell.steps_per_epoch)
     recorder = Recorder(
         model,
         journal=journal,
         phases=phases,
         cell=cell,
+        course=course,
+        steering=Steering(model, cell, course, batches.pipeline),
         begin_epoch=batches.pipeline.begin_epoch,
         waited_s=batches.pipeline.waited_s,
         save=lambda _: None,
