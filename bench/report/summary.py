@@ -12,7 +12,7 @@ from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
 from bench.report.column import Column, column, setting_label
 from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span, times
 from bench.report.machine import circumstances
-from bench.report.scaling import ScalingSection, scaling_section
+from bench.report.scaling import scaling_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
     from bench.records import Trial
+    from bench.report.section import Section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Summary:
         flags: What is doubtful; note n is `flags[n - 1]`.
         failures: Trials that did not end ok, each with its reason.
         tradeoffs: Small against large, a sentence each.
-        scaling: What more threads bought; None if nothing ran on several CPU devices.
+        sections: What has tables of its own, such as what more threads bought; only those that have something to say.
     """
 
     title: str
@@ -48,7 +49,7 @@ class Summary:
     flags: tuple[str, ...]
     failures: tuple[str, ...]
     tradeoffs: tuple[str, ...]
-    scaling: ScalingSection | None
+    sections: tuple[Section, ...]
 
 
 def summarize(report: Report) -> Summary:
@@ -57,6 +58,7 @@ def summarize(report: Report) -> Summary:
     rows = rows_of(by_cell)
     setting = partial(setting_label, with_batch_size=len({row["batch_size"] for row in rows}) > 1)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
+    sections = [scaling_section(report, rows, setting)]
     return Summary(
         title=plain(report.run.name),
         about=_about(report),
@@ -72,7 +74,7 @@ def summarize(report: Report) -> Summary:
         flags=tuple(map(plain, flags)),
         failures=tuple(plain(_failure(row, setting(row))) for row in rows_of(report.trials) if row["status"] != "ok"),
         tradeoffs=tuple(plain(tradeoff_sentence(tradeoff)) for tradeoff in tradeoffs(by_cell)),
-        scaling=scaling_section(report, rows, setting),
+        sections=tuple(section for section in sections if section is not None),
     )
 
 
