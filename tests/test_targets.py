@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.analysis.columns import TARGETS
 from bench.analysis.curves import median_curves
 from bench.analysis.frame import rows_of
-from bench.analysis.targets import best_within, cheapest, soonest, times_to
+from bench.analysis.targets import best_within, bests, cheapest, soonest, times_to
 from points_for_tests import any_curves, curve, forecast, points
 
 
@@ -135,3 +135,14 @@ def test_a_budget_buys_no_less_than_a_smaller_one(rows: list[dict], budget_s: in
         assert later[0]["accuracy"] >= answer[0]["accuracy"]
     assert len(answer) <= 2
     assert answer[-1:] == () or answer[0]["kind"] == "measured" or len(answer) == 1 or answer[1]["kind"] == "measured"
+
+
+def test_the_best_of_a_curve_is_where_it_was_reached_first() -> None:
+    """Time that brought nothing more does not count; the spread is that of the end."""
+    made = [
+        *curve(1, (1.0, 0.2), (2.0, 0.4), (3.0, 0.4)),
+        *curve(1, (1.0, 0.3), (2.0, 0.4), (4.0, 0.6), seed=1),
+        *curve(1, (1.0, 0.1), (2.0, 0.2), (5.0, 0.3), seed=2),
+    ]
+    (best,) = bests(median_curves(points(made)))
+    assert (best["t_s"], best["accuracy"], best["accuracy_low"], best["accuracy_high"]) == (2.0, 0.4, 0.3, 0.6)

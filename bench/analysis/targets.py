@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,24 @@ def best_within(curves: pd.DataFrame, budget_s: float) -> tuple[Row, ...]:
     return _with_measured(within, key=lambda row: (-row["accuracy"], row["t_s"]))
 
 
+def bests(curves: pd.DataFrame) -> tuple[Row, ...]:
+    """The best of each curve: its last row with the costs at which it first had that accuracy.
+
+    Args:
+        curves: What `bench.analysis.curves.median_curves` returns.
+
+    Returns:
+        By cell, measured before forecast.
+    """
+    lasts: dict[tuple[int, str, str], Row] = {}
+    for row in rows_of(curves):
+        curve = (row["cell"], row["kind"], row["split"])
+        before = lasts.get(curve)
+        is_same = before is not None and before["accuracy"] == row["accuracy"]
+        lasts[curve] = row | ({cost: before[cost] for cost in COSTS} if before is not None and is_same else {})
+    return tuple(lasts.values())
+
+
 def soonest(times: pd.DataFrame, target: float) -> tuple[Row, ...]:
     """The cell that reaches an accuracy first.
 
@@ -74,7 +93,7 @@ def cheapest(times: pd.DataFrame, target: float) -> tuple[Row, ...]:
     for cost in ("money", "joules"):
         known = [row for row in reached if row[cost] is not None]
         if known:
-            return _with_measured(known, key=lambda row, cost=cost: (row[cost], row["t_s"]))  # type: ignore[misc]
+            return _with_measured(known, key=itemgetter(cost, "t_s"))
     return ()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.frame import rows_of
 from bench.report.format import plain
 from bench.report.phases import phase_columns
+from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import summarize
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
-def markdown(report: Report) -> str:
-    """A report as GitHub-flavoured Markdown; names and reasons stay text, whatever they contain."""
-    summary = summarize(report)
+def markdown(report: Report, question: Question = NOTHING_ASKED) -> str:
+    """A report as GitHub-flavoured Markdown; names and reasons stay text, whatever they contain.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
+    summary = summarize(report, question)
     missing = chain.from_iterable(row["missing"] for row in rows_of(report.trials))
     blocks = [
         f"# {escape(summary.title)}",

@@ -7,12 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.analysis.cells import cells
+from bench.analysis.curves import curve_points
 from bench.analysis.frame import rows_of
-from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
+from bench.analysis.tradeoff import tradeoffs
+from bench.report.answers import tradeoff_sentence
 from bench.report.column import Column, column, setting_label
-from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span, times
+from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span
 from bench.report.machine import circumstances
+from bench.report.question import NOTHING_ASKED, Question
 from bench.report.scaling import scaling_section
+from bench.report.tradeoff import tradeoff_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,13 +56,19 @@ class Summary:
     sections: tuple[Section, ...]
 
 
-def summarize(report: Report) -> Summary:
-    """Say what a report says, in text from which control characters are removed."""
+def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
+    """Say what a report says, in text from which control characters are removed.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
     by_cell = cells(report.trials)
     rows = rows_of(by_cell)
     setting = partial(setting_label, with_batch_size=len({row["batch_size"] for row in rows}) > 1)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
-    sections = [scaling_section(report, rows, setting)]
+    points = curve_points(report.trials, report.epochs, question.prices)
+    sections = [tradeoff_section(points, by_cell, setting, question), scaling_section(report, rows, setting)]
     return Summary(
         title=plain(report.run.name),
         about=_about(report),
@@ -78,26 +88,9 @@ def summarize(report: Report) -> Summary:
     )
 
 
-def tradeoff_sentence(tradeoff: TradeOff) -> str:
-    """Say in words what the large model costs and yields."""
-    small, large = tradeoff.small, tradeoff.large
-    where = ", ".join([tradeoff.device, *(f"{axis.replace('_', ' ')} {value}" for axis, value in tradeoff.setting)])
-    more = "more" if tradeoff.points >= 0 else "less"
-    return (
-        f"on {where}: {large.model} takes {times(tradeoff.times)} times the time of {small.model} "
-        f"({duration(large.train_s)} against {duration(small.train_s)}) for {abs(tradeoff.points):.1f} points {more} "
-        f"({_accuracy(large)} against {_accuracy(small)})"
-    )
-
-
 def _failure(row: Row, setting: str) -> str:
     how = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
     return f"{row['model']} on {setting}, seed {row['seed']}: {how}"
-
-
-def _accuracy(side: Side) -> str:
-    text = share(side.accuracy, side.accuracy_mad)
-    return f"{text} over {side.n} seeds" if side.n > 1 else text
 
 
 def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import summarize
 
 if TYPE_CHECKING:
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
 
 
-def report_view(report: Report) -> RenderableType:
-    """What to print for a report: `console.print(report_view(report))`."""
-    summary = summarize(report)
+def report_view(report: Report, question: Question = NOTHING_ASKED) -> RenderableType:
+    """What to print for a report: `console.print(report_view(report))`.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
+    summary = summarize(report, question)
     return Group(
         Text(summary.title, style="bold"),
         *(Text(line, style="dim") for line in summary.about),
