@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-RESAMPLES = 1999  # most are the same few: three seeds can be drawn in ten ways
+RESAMPLES = 999  # most are the same few: three seeds can be drawn in ten ways
 TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 Basis = Literal["seeds", "epochs", "forecast"]
@@ -144,7 +144,8 @@ def _break_even(device: str, setting: Setting, small: SeedCurves, large: SeedCur
     sides = [[curves.by_seed[seed] for seed in (common if is_paired else curves.by_seed)] for curves in (small, large)]
     times_s = np.array(sorted({0.0, *(row["t_s"] for side in sides for rows in side for row in rows)}))
     a, b = (_at(side, times_s) for side in sides)
-    estimate_s, low_s, high_s = _crossings(a, b, times_s)
+    estimate_s = _crossing(_median(a.known), _median(b.known), times_s)
+    low_s, high_s = _ends(a, b, times_s)
     if is_paired:
         low_s, high_s = _bootstrap(a, b, times_s, around=(low_s, high_s))
     is_forecast = "forecast" in {small.first["kind"], large.first["kind"]}
@@ -174,10 +175,9 @@ def _at(seeds: Sequence[Sequence[Row]], times_s: Floats) -> _Steps:
     return _Steps(known=np.array(known), least=np.array(least), most=np.array(most))
 
 
-def _crossings(small: _Steps, large: _Steps, times_s: Floats) -> tuple[float, float, float]:
-    """When the large one gets ahead: as known, at the earliest, at the latest; infinity for never."""
+def _ends(small: _Steps, large: _Steps, times_s: Floats) -> tuple[float, float]:
+    """When the large one gets ahead at the earliest and at the latest; infinity for never."""
     return (
-        _crossing(_median(small.known), _median(large.known), times_s),
         _crossing(_median(small.least), _median(large.most), times_s),
         _crossing(_median(small.most), _median(large.least), times_s),
     )
@@ -189,6 +189,7 @@ def _median(steps: Floats) -> Floats:
 
 
 def _crossing(small: Floats, large: Floats, times_s: Floats) -> float:
+    """The moment from which on the large one is ahead; infinity for never."""
     behind = np.flatnonzero(large <= small)
     if not behind.size:
         return 0.0
@@ -200,7 +201,7 @@ def _bootstrap(small: _Steps, large: _Steps, times_s: Floats, *, around: tuple[f
     n = len(small.known)
     drawn = np.sort(np.random.default_rng(0).integers(n, size=(RESAMPLES, n)), axis=1)
     samples, counts = np.unique(drawn, axis=0, return_counts=True)
-    ends = np.array([_crossings(small.of(sample), large.of(sample), times_s)[1:] for sample in samples])
+    ends = np.array([_ends(small.of(sample), large.of(sample), times_s) for sample in samples])
     low_s, high_s = (_quantile(ends[:, end], counts, share) for end, share in enumerate(TAILS))
     # No resample takes away what the epochs alone leave open.
     return min(low_s, around[0]), max(high_s, around[1])

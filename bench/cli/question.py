@@ -61,7 +61,7 @@ def check_question(question: Question, report: Report) -> None:
     if question.by != "t_s" and len(points) and points[question.by].isna().all():
         if question.by == "money":
             raise UsageError(f"--by money: no price for a device that trained; they are {', '.join(devices)}")
-        raise UsageError("--by energy: this run measured none; its report.md says why, below Not measured")
+        raise UsageError("--by energy: this run measured none; where a counter could not be read, report.md says why")
 
 
 def _budget_s(text: str) -> float:
