@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Pixels = Annotated[int, msgspec.Meta(ge=0)]
 Stage = tuple[Count, Share]
+Key = TypeVar("Key")
 
 STEP_AT = (0.5, 0.75)
 STEP_FACTOR = 0.1
@@ -123,6 +124,14 @@ def differing_fields(recipes: Iterable[Recipe]) -> tuple[str, ...]:
     return tuple(name for name in Recipe.__struct_fields__ if len({getattr(recipe, name) for recipe in several}) > 1)
 
 
+def differing_by(recipes: Iterable[tuple[Key, Recipe]]) -> dict[Key, tuple[str, ...]]:
+    """Return the fields that differ among the recipes of each key, such as each model."""
+    by_key: dict[Key, list[Recipe]] = {}
+    for key, recipe in recipes:
+        by_key.setdefault(key, []).append(recipe)
+    return {key: differing_fields(several) for key, several in by_key.items()}
+
+
 def describe_fields(recipe: Recipe, names: Iterable[str]) -> str:
     """Return some fields of a recipe, defaults too, such as `label_smoothing=0, horizontal_flip=true`."""
     return ", ".join(f"{name}={show(msgspec.to_builtins(getattr(recipe, name)))}" for name in names)
@@ -130,7 +139,13 @@ def describe_fields(recipe: Recipe, names: Iterable[str]) -> str:
 
 def show(value: object) -> str:
     """Return a value as `--recipe-set` takes it: words without quotes, the rest as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    match value:
+        case str():
+            return value
+        case float():
+            return f"{value:g}"  # 0, not 0.0
+        case _:
+            return msgspec.json.encode(value).decode()
 
 
 def _require_growing(what: str, shares: Iterable[float]) -> None:

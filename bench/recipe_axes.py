@@ -65,7 +65,7 @@ def check(axes: Mapping[str, Sequence[Any]]) -> None:
 
 
 def variants(recipe: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe, ...]:
-    """Return a recipe with each combination of the axes' values.
+    """Return a recipe with each combination of the axes' values; equal recipes are encoded, and so keyed, alike.
 
     Raises:
         UsageError: Values that cannot stand in one recipe.
@@ -79,10 +79,17 @@ def variants(recipe: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe,
 
 def _convert(fields: Mapping[str, Any], *, changed: Iterable[str]) -> Recipe:
     try:
-        return msgspec.convert(fields, Recipe, strict=False)
+        return _canonical(msgspec.convert(fields, Recipe, strict=False))
     except msgspec.ValidationError as error:
         given = ", ".join(f"{name}={show(fields[name])}" for name in changed)
         raise UsageError(f"--recipe-set: {error}, with {given}; set the other field too, or leave this out") from None
+
+
+def _canonical(recipe: Recipe) -> Recipe:
+    """Leave to the defaults what equals them: msgspec leaves out a default only if it is the very same object."""
+    said = {name: getattr(recipe, name) for name in Recipe.__struct_fields__}
+    plain = Recipe()
+    return Recipe(**{name: value for name, value in said.items() if value != getattr(plain, name)})
 
 
 def _partial(name: str) -> type[msgspec.Struct]:

@@ -61,6 +61,8 @@ def test_a_listing_names_what_there_is(arguments, said):
         (["run", "--resume", "nowhere", "--epochs", "3"], 2, "--epochs"),
         (["run", "--resume", "nowhere"], 7, "no run folder"),
         (["report", "nowhere"], 7, "no run folder"),
+        (["report", "nowhere", "--budget", "soon"], 2, "--budget: a duration is 90, 90s, 30m or 2h"),
+        (["report", "nowhere", "--target", "60"], 2, "--target is an accuracy, written 0.6 or 60%; received '60'"),
         (["models", "mnist_cnn", "--input-shape", "32,32"], 2, "height,width,channels"),
         (["fetch", "nothing"], 2, "python -m bench data"),
     ],
@@ -94,11 +96,19 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     done = hourglass("report", folder.path)
     assert done.returncode == 0, done.stderr
     assert "Small against large" in done.stdout
+    assert "What time buys" in done.stdout
     made = {path.name for path in folder.report.iterdir()}
-    assert made == {f"{n}.{e}" for n in ("trials", "cells", "epochs", "samples") for e in ("csv", "parquet")} | {
-        "report.md"
-    }
+    frames = ("trials", "cells", "epochs", "samples", "curves", "frontier")
+    assert made == {f"{name}.{ending}" for name in frames for ending in ("csv", "parquet")} | {"report.md"}
     assert len(bench.load(folder.path).trials) == 2
+    asked = hourglass("report", folder.path, "--budget", "1m", "--target", "60%", "--price", "cpu=3.6", "--by", "money")
+    assert asked.returncode == 0, asked.stderr
+    for said in ("in 1 min: small on cpu:2, 28.0 %", "60 %: reached by no cell", "The frontier by money"):
+        assert said in asked.stdout
+        assert said in (folder.report / "report.md").read_text("utf-8")
+    unused = hourglass("report", folder.path, "--price", "gpu:0=2.1")
+    assert unused.returncode == 0, unused.stderr
+    assert "--price gpu:0: this report has no such device; it has cpu:2" in unused.stderr
 
 
 def json_line(record):

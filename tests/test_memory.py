@@ -44,10 +44,11 @@ def needed(described: ModelDescription = MODEL, *, loading_bytes: int = 0, **cel
         (Recipe(optimizer="rmsprop", momentum=0.9), 2),
         (Recipe(optimizer="sgd"), 0),
         (Recipe(optimizer="sgd", momentum=0.9), 1),
+        (Recipe(optimizer="sgd", momentum=0.9, ema_momentum=0.99), 2),
     ],
 )
 def test_an_optimizer_keeps_its_values_for_each_trained_parameter(recipe: Recipe, slots: int) -> None:
-    """Adam keeps two moments, RMSprop one, momentum one more, plain SGD nothing."""
+    """Adam keeps two moments, RMSprop one, momentum one more, plain SGD nothing; averaged weights are one more."""
     assert optimizer_slots(recipe) == slots
 
 
@@ -83,6 +84,12 @@ def test_data_are_pixels_batches_and_outputs() -> None:
     """Images as bytes, batches on their way as float32, the test's outputs as float64."""
     pixels, batch = 1300 * 3072, 100 * 3072 * 4
     assert needed(batch_size=100, device=CPU).data_bytes == pixels + (2 + 2 * 2) * batch + 4 * 200 * 100 * 8
+
+
+def test_stages_keep_the_training_images_in_each_size() -> None:
+    """A stage of 16×16 takes a quarter of what whole training images take."""
+    staged = needed(recipe=Recipe(optimizer="sgd", stages=((16, 0.5),))).data_bytes
+    assert staged - needed(recipe=SGD).data_bytes == 1000 * 16 * 16 * 3
 
 
 def test_a_data_set_that_is_large_while_it_is_read_counts_as_it_was_then() -> None:

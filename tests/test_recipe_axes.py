@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench.errors import UsageError
@@ -69,6 +70,13 @@ def test_variants_are_the_product() -> None:
         ("sgd", 0.9, True),
     ]
     assert variants(Recipe(), {}) == (Recipe(),)
+
+
+def test_a_value_that_equals_the_default_is_the_default() -> None:
+    """Two ways to the same recipe give the same bytes, so that they give the same trial."""
+    (said,) = variants(Recipe(learning_rate=float("0.001")), {"label_smoothing": (0,), "step_at": ([0.5, 0.75],)})
+    assert said == Recipe()
+    assert msgspec.json.encode(said) == b"{}"
 
 
 def test_values_that_do_not_go_together_are_refused() -> None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.analysis.cells import cells
+from bench.analysis.curves import curve_points, median_curves
 from bench.analysis.frame import Report, frames
+from bench.analysis.frontier import frontier
 from bench.errors import StoreError
 from bench.records import Result, RunData, Sample, TrialData
 from bench.report import format as shown
@@ -50,7 +52,7 @@ def printed(report: Report, *, width: int) -> str:
 
 
 def example() -> RunData:
-    """A run whose report shows a spread, a note, a failure and a trade-off."""
+    """A run whose report shows a spread, a note, a failure, a trade-off and what time buys."""
     return run_data(
         *(ok_trial(trial("mnist_cnn", seed=s), train_s=342.0 + s, accuracy=0.38 + 0.004 * s) for s in range(2)),
         *(ok_trial(trial("mbn", seed=s), train_s=21_000.0 + s, accuracy=0.61 + 0.004 * s) for s in range(2)),
@@ -104,6 +106,31 @@ Small against large
   on cpu:2: mbn takes 61 times the time of mnist_cnn (11.7 h against 11 min 25
   s) for 23.0 points more (61.2 ± 0.2 % over 2 seeds against 38.2 ± 0.2 % over 2
   seeds)
+
+What time buys
+                         best                                         on
+                   validation                                        the
+model      device    accuracy   range       after  energy       frontier
+────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2       28.0 %  28.0 %  5 min 49 s       –              –
+mbn        cpu:2       28.0 %  28.0 %       5.8 h       –              –
+tiny       gpu:1       28.0 %       –       7.0 s   205 J  from 7.0 s on
+
+The frontier by time
+                                        time
+                                           a
+model  device   from     to  accuracy  point
+────────────────────────────────────────────
+tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
+
+accuracy: best so far on the validation images; time: everything, start-up
+included; energy: training and validation, of the GPUs, or on a CPU of all
+packages; on the frontier: while nothing better takes as little time; over
+seeds: median, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the
+  validation images
+  on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation
+  images; mnist_cnn had stopped at 11 min 34 s
 """
 
 AT_150 = """\
@@ -132,6 +159,27 @@ Not ok
 Small against large
   on cpu:2: mbn takes 61 times the time of mnist_cnn (11.7 h against 11 min 25 s) for 23.0 points more (61.2 ± 0.2 % over 2 seeds against 38.2 ± 0.2 %
   over 2 seeds)
+
+What time buys
+                         best                                         on
+                   validation                                        the
+model      device    accuracy   range       after  energy       frontier
+────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2       28.0 %  28.0 %  5 min 49 s       –              –
+mbn        cpu:2       28.0 %  28.0 %       5.8 h       –              –
+tiny       gpu:1       28.0 %       –       7.0 s   205 J  from 7.0 s on
+
+The frontier by time
+                                        time
+                                           a
+model  device   from     to  accuracy  point
+────────────────────────────────────────────
+tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
+
+accuracy: best so far on the validation images; time: everything, start-up included; energy: training and validation, of the GPUs, or on a CPU of all
+packages; on the frontier: while nothing better takes as little time; over seeds: median, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the validation images
+  on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation images; mnist_cnn had stopped at 11 min 34 s
 """  # noqa: E501 -- a terminal of 150 columns
 
 
@@ -179,6 +227,41 @@ def test_numbers_are_shown_with_their_unit() -> None:
     assert [shown.rate(17.72), shown.rate(1138.2), shown.rate(None)] == ["17.7", "1,138", "–"]
     assert [shown.times(63.9), shown.times(1.71)] == ["64", "1.7"]
     assert [shown.ratio(1.816), shown.ratio(None)] == ["1.82", "–"]
+
+
+def test_energy_and_money_are_shown_with_their_digits() -> None:
+    """Joules have the prefix that suits them; money has two decimals, and two digits where it is small."""
+    amounts = (None, 0.0, 85.0, 999.6, 12_345.0, 1.2e6, 3.4e9, 5e12)
+    assert [shown.energy(joules) for joules in amounts] == [
+        "–",
+        "0.00 J",
+        "85.0 J",
+        "1.00 kJ",
+        "12.3 kJ",
+        "1.20 MJ",
+        "3.40 GJ",
+        "5,000 GJ",
+    ]
+    assert [shown.money(amount) for amount in (None, 0.0, 1234.5, 0.4, 0.0123, 0.00024)] == [
+        "–",
+        "0.00",
+        "1,234.50",
+        "0.40",
+        "0.012",
+        "0.00024",
+    ]
+    assert [shown.signed(value, shown.energy) for value in (-850.0, 850.0, None)] == [
+        "\N{MINUS SIGN}850 J",
+        "850 J",
+        "–",
+    ]
+    assert [shown.share_word(target) for target in (0.6, 0.55, 0.125)] == ["60\xa0%", "55\xa0%", "12.5\xa0%"]
+
+
+def test_a_number_of_a_forecast_never_looks_measured() -> None:
+    """It begins with a tilde; what is missing stays a dash."""
+    assert [shown.expected({"kind": kind}, "8.0 h") for kind in ("measured", "forecast")] == ["8.0 h", "~8.0 h"]
+    assert shown.expected({"kind": "forecast"}, "–") == "–"
 
 
 def test_a_spread_is_in_the_unit_of_its_time() -> None:
@@ -280,7 +363,7 @@ def test_a_hostile_name_stays_text() -> None:
     assert HOSTILE in printed(report, width=200)
     text = markdown(report)
     assert "<" not in text.replace("\\<", "")
-    head, _, *rows = [line for line in text.partition("## Where")[0].splitlines() if line.startswith("|")]
+    head, _, *rows = [line for line in text.partition("## What time")[0].splitlines() if line.startswith("|")]
     bars = {len(re.findall(r"(?<!\\)\|", line)) for line in (head, *rows)}
     assert len(rows) == 2
     assert len(bars) == 1
@@ -314,8 +397,10 @@ def test_csv_and_parquet_hold_the_same_frames(tmp_path: Path) -> None:
     report = frames(example())
     written = write_report(tmp_path, report)
     assert sorted(path.name for path in written) == sorted(path.name for path in (tmp_path / "report").iterdir())
-    for name in ("trials", "cells", "epochs", "samples"):
-        frame = cells(report.trials) if name == "cells" else getattr(report, name)
+    curves = median_curves(curve_points(report.trials, report.epochs, {}))
+    made = {"cells": cells(report.trials), "curves": curves, "frontier": frontier(curves)}
+    measured = {name: getattr(report, name) for name in ("trials", "epochs", "samples")}
+    for name, frame in (measured | made).items():
         lists = list(frame.columns[frame.dtypes.astype(str) == "object"])
         parquet = pd.read_parquet(tmp_path / "report" / f"{name}.parquet")
         for column in lists:
@@ -331,7 +416,7 @@ def test_a_report_is_written_again_over_the_old_one(tmp_path: Path) -> None:
     write_report(tmp_path, frames(run_data()))
     write_report(tmp_path, frames(run_data(ok_trial(trial()))))
     assert len(pd.read_csv(tmp_path / "report" / "trials.csv")) == 1
-    assert len(list((tmp_path / "report").iterdir())) == 9
+    assert len(list((tmp_path / "report").iterdir())) == 13
 
 
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:

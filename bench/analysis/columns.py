@@ -259,6 +259,113 @@ CELLS: Mapping[str, Column] = MappingProxyType(
     }
 )
 
+_SETTING = {
+    name: _CELL[name] for name in ("cell", "model", "device", "device_kind", "precision", "jit", "batch_size")
+} | {
+    "recipe_axes": Column("string", "what of the recipe the matrix varies, in words; missing where nothing"),
+    "budget_s": Column("Float64", "wall time that the cell is trained for; missing where epochs end it, seconds"),
+}
+
+_KIND = {
+    "kind": Column("string", "measured or forecast"),
+    "split": Column("string", "the images whose accuracy it is: validation, or test where none were held back"),
+}
+
+POINTS: Mapping[str, Column] = MappingProxyType(
+    _SETTING
+    | {"seed": Column("Int64", "the trial's; missing for a forecast of no seed in particular")}
+    | {"status": Column("string", "how the trial ended; interrupted where it has not ended, missing for a forecast")}
+    | _KIND
+    | {
+        "epoch": Column("Int64", "number of the epoch at whose end it is, from 1"),
+        "t_s": Column("Float64", "when, on the trial's clock: wall time with start-up, seconds"),
+        "joules": Column(
+            "Float64",
+            "training and validation until then, on the GPUs, or on a CPU all packages; start-up left out, joules",
+        ),
+        "money": Column("Float64", "t_s times the device's price; missing without a price, in its currency"),
+        "accuracy": Column("Float64", "best until then, share of the images, 0 to 1"),
+        "accuracy_low": Column("Float64", "lower end of a forecast's interval; missing where measured"),
+        "accuracy_high": Column("Float64", "upper end of a forecast's interval; missing where measured"),
+    }
+)
+
+CURVES: Mapping[str, Column] = MappingProxyType(
+    _SETTING
+    | _KIND
+    | {
+        "cost": Column("string", "what the curve is over: t_s, joules or money, the column by which it grows"),
+        "t_s": Column("Float64", "wall time with start-up; where not the cost, median over seeds, seconds"),
+        "joules": Column(
+            "Float64", "training and validation until then; where not the cost, median over seeds, joules"
+        ),
+        "money": Column("Float64", "where not the cost, median over seeds, in the currency of the price"),
+        "accuracy": Column("Float64", "best until then, median over seeds, share of the images, 0 to 1"),
+        "accuracy_low": Column("Float64", "that of the worst seed; of a forecast, the lowest end of its intervals"),
+        "accuracy_high": Column("Float64", "that of the best seed; of a forecast, the highest end of its intervals"),
+        "seeds": Column("Int64", "seeds that the median is over"),
+    }
+)
+
+_MARGINAL = {
+    "seconds_per_point": Column("Float64", "more time for each further percentage point, seconds"),
+    "joules_per_point": Column("Float64", "more energy for each further percentage point, joules"),
+    "money_per_point": Column("Float64", "more money for each further percentage point, in the currency of the price"),
+}
+
+FRONTIER: Mapping[str, Column] = MappingProxyType(
+    dict(CURVES)
+    | {"leg": Column("Int64", "number of the leg, from 1: points that follow each other on one cell's curve")}
+    | _MARGINAL
+)
+
+LEGS: Mapping[str, Column] = MappingProxyType(
+    _SETTING
+    | _KIND
+    | {
+        "cost": CURVES["cost"],
+        "from_t_s": Column("Float64", "wall time at the leg's first point, seconds"),
+        "to_t_s": Column("Float64", "wall time at its last point, seconds"),
+        "from_joules": Column("Float64", "energy at its first point, joules"),
+        "to_joules": Column("Float64", "energy at its last point, joules"),
+        "from_money": Column("Float64", "money at its first point, in the currency of the price"),
+        "to_money": Column("Float64", "money at its last point, in the currency of the price"),
+        "from_accuracy": Column("Float64", "accuracy at its first point, 0 to 1"),
+        "to_accuracy": Column("Float64", "accuracy at its last point, 0 to 1"),
+    }
+    | _MARGINAL
+)
+
+TARGETS: Mapping[str, Column] = MappingProxyType(
+    _SETTING
+    | _KIND
+    | {
+        "target": Column("Float64", "accuracy to be reached, 0 to 1"),
+        "reached": Column("Int64", "seeds that reached it"),
+        "seeds": Column("Int64", "seeds that ran"),
+        "t_s": Column("Float64", "wall time until then, median over seeds; missing unless most reached it, seconds"),
+        "t_low_s": Column("Float64", "that of the quickest seed, or by the upper ends of a forecast, seconds"),
+        "t_high_s": Column(
+            "Float64", "that of the slowest seed, or by the lower ends of a forecast; missing if never, seconds"
+        ),
+        "joules": Column("Float64", "energy until then, median over seeds, joules"),
+        "money": Column("Float64", "money until then, median over seeds, in the currency of the price"),
+        "horizon_s": Column(
+            "Float64", "end of the last seed's curve: what was not reached was not until then, seconds"
+        ),
+    }
+)
+
 COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
-    {"trials": TRIALS, "epochs": EPOCHS, "samples": SAMPLES, "cells": CELLS}
+    {
+        "trials": TRIALS,
+        "epochs": EPOCHS,
+        "samples": SAMPLES,
+        "cells": CELLS,
+        "points": POINTS,
+        "curves": CURVES,
+        "frontier": FRONTIER,
+        "legs": LEGS,
+        "targets": TARGETS,
+    }
 )

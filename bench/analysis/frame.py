@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
 from bench.analysis.machines import fingerprint
 from bench.analysis.rows import Row, TrialRows
-from bench.recipe import differing_fields
+from bench.recipe import differing_by
 from bench.records import Attempt, Device
 from bench.store import read_run
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from bench.peaks import DevicePeak
-    from bench.recipe import Recipe
-    from bench.records import Cell, ModelSpec, Run, RunData, TrialData
+    from bench.records import Cell, Run, RunData, TrialData
 
 ANYWHERE = Device(kind="cpu", threads=0)  # stands for any device
 
@@ -66,7 +64,7 @@ def frames(data: RunData) -> Report:
     system = data.run.host.operating_system
     cells: dict[Cell, int] = {}
     workloads: dict[Cell, int] = {}
-    axes = _recipe_axes(data.trials)
+    axes = differing_by((trial.trial.cell.model, trial.trial.cell.recipe) for trial in data.trials)
     trials = [
         TrialRows(
             trial,
@@ -87,14 +85,6 @@ def frames(data: RunData) -> Report:
         samples=typed(SAMPLES, chain.from_iterable(rows.samples() for rows in trials)),
         peaks=data.peaks,
     )
-
-
-def _recipe_axes(trials: Iterable[TrialData]) -> dict[ModelSpec, tuple[str, ...]]:
-    """The fields in which recipes of a model differ, for each model."""
-    recipes: defaultdict[ModelSpec, list[Recipe]] = defaultdict(list)
-    for trial in trials:
-        recipes[trial.trial.cell.model].append(trial.trial.cell.recipe)
-    return {model: differing_fields(several) for model, several in recipes.items()}
 
 
 def _machine(trial: TrialData) -> str:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.frame import rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bench.analysis.rows import Row
 
 AXES = ("precision", "jit", "batch_size", "recipe_axes", "budget_s")
+Setting = tuple[tuple[str, str | float | None], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class TradeOff:
     """
 
     device: str
-    setting: tuple[tuple[str, str | float | None], ...]
+    setting: Setting
     small: Side
     large: Side
 
@@ -65,9 +68,6 @@ class TradeOff:
 def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
     """Compare the quickest model with every slower one, on each device.
 
-    Precision, jit, batch size, fields of the recipe and budgets part the comparison only where a model was run with
-    several of them; where each model's recipe chose its own, models are compared as their recipes have them.
-
     Args:
         cells: What `bench.analysis.cells.cells` returns; cells without a trial that ended ok do not count.
 
@@ -75,22 +75,38 @@ def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
         By device in the order of the cells, then by growing training time.
     """
     ok = [row for row in rows_of(cells) if row["n_ok"] and row["train_s"] and row["test_accuracy"] is not None]
-    axes = [axis for axis in AXES if _is_varied(axis, ok)]
-    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in sorted(ok, key=lambda row: row["cell"]):
-        groups[row["device"], *(row[axis] for axis in axes)].append(row)
     found: list[TradeOff] = []
-    for (device, *values), group in groups.items():
+    for device, setting, group in comparable(ok):
         small, *larger = sorted(group, key=lambda row: row["train_s"])
-        setting = tuple(zip(axes, values, strict=True))
         found += [TradeOff(device=device, setting=setting, small=_side(small), large=_side(large)) for large in larger]
     return tuple(found)
 
 
-def _is_varied(axis: str, rows: list[Row]) -> bool:
+def comparable(cells: Sequence[Row]) -> tuple[tuple[str, Setting, tuple[Row, ...]], ...]:
+    """Take cells together whose models can be compared: those on one device, in one setting.
+
+    An axis of the matrix, such as the batch size, parts the comparison only where a model was run with several of its
+    values; where each model's recipe chose its own, models are compared as their recipes have them.
+
+    Args:
+        cells: Rows of `bench.analysis.cells.cells`.
+
+    Returns:
+        Device, setting and rows, in the order of the cells.
+    """
+    axes = [axis for axis in AXES if _is_varied(axis, cells)]
+    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in sorted(cells, key=lambda row: row["cell"]):
+        groups[row["device"], *(row.get(axis) for axis in axes)].append(row)
+    return tuple(
+        (device, tuple(zip(axes, values, strict=True)), tuple(group)) for (device, *values), group in groups.items()
+    )
+
+
+def _is_varied(axis: str, rows: Sequence[Row]) -> bool:
     values: defaultdict[tuple[str, str], set[Any]] = defaultdict(set)
     for row in rows:
-        values[row["device"], row["model"]].add(row[axis])
+        values[row["device"], row["model"]].add(row.get(axis))
     return any(len(several) > 1 for several in values.values())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.cli.console import console
 from bench.cli.tables import table
 from bench.report.format import MISSING, duration, size
+from bench.report.labels import cell_labels
 
 if TYPE_CHECKING:
     from bench.launch.planning import Prepared
@@ -34,12 +35,13 @@ def show(prepared: Prepared) -> None:
         *("#", "trial", "CPUs", "seed", "batch", "steps", "parameters", "activations", "memory"),
         *(["GPU memory"] if on_gpu else []),
     )
+    labels = cell_labels(trial.cell for trial in plan.trials)
     for number, trial in enumerate(plan.trials, start=1):
         cell = trial.cell
         described = preflight.descriptions.get((cell.model, cell.precision))
         matrix.add_row(
             str(number),
-            cell.label,
+            labels[cell],
             ",".join(map(str, cell.device.cpus)) or MISSING,
             str(trial.seed),
             str(cell.batch_size),
@@ -51,8 +53,7 @@ def show(prepared: Prepared) -> None:
     for trial in plan.trials:
         if trial.key in plan.refusals:
             status, reason = plan.refusals[trial.key]
-            label = f"{trial.cell.label}, batch {trial.cell.batch_size}, seed {trial.seed}"
-            terminal.print(f"{label} will be {status}: {reason}", soft_wrap=True)
+            terminal.print(f"{labels[trial.cell]}, seed {trial.seed} will be {status}: {reason}", soft_wrap=True)
     for description in preflight.descriptions.values():
         if description.problem:
             terminal.print(f"{description.name} will fail: {description.problem}", soft_wrap=True)

@@ -11,23 +11,48 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.analysis.frame import Report
+    from bench.report.question import Question
+
+Words = list[str] | None
 
 
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, as `run` writes it below reports/.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder, as `run` writes it below reports/.")],
+    *,
+    budget: Annotated[Words, typer.Option(help="What is best in 90s, 30m or 2h? May be repeated.")] = None,
+    target: Annotated[Words, typer.Option(help="What reaches 0.6, or 60%, first? May be repeated.")] = None,
+    price: Annotated[Words, typer.Option(help="What an hour costs, such as cpu=0.05 or gpu:0=2.1; repeated.")] = None,
+    by: Annotated[str | None, typer.Option(help="What the frontier is over: time, energy or money.")] = None,
+) -> None:
     """Render a run folder again: tables in the terminal; CSV, Parquet and Markdown in its report/."""
     from bench.cli.console import console
+    from bench.cli.question import parse_question
 
-    render(folder, console())
+    question = parse_question(budgets=budget or (), targets=target or (), prices=price or (), by=by)
+    render(folder, console(), question)
 
 
-def render(folder: Path, terminal: Console) -> Report:
-    """Write a run's report and print its tables."""
+def render(folder: Path, terminal: Console, question: Question | None = None) -> Report:
+    """Write a run's report and print its tables.
+
+    Args:
+        folder: The run folder.
+        terminal: Where to print.
+        question: What is to be answered besides.
+    """
     import bench
+    from bench.cli.console import warn
+    from bench.cli.question import check_question, unused_prices
+    from bench.report.question import NOTHING_ASKED
     from bench.report.terminal import report_view
     from bench.report.write import write_report
 
+    asked = question or NOTHING_ASKED
     loaded = bench.load(folder)
-    terminal.print(report_view(loaded))  # first: a full disk must not keep the figures from being seen
-    written = write_report(folder, loaded)
+    check_question(asked, loaded)
+    for line in unused_prices(asked, loaded):
+        warn(line)
+    terminal.print(report_view(loaded, asked))  # first: a full disk must not keep the figures from being seen
+    written = write_report(folder, loaded, asked)
     terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
     return loaded

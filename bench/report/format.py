@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.analysis.rows import Row
+
 MISSING = "–"
 GIGA = 1e9  # decimal, as memory and disks are sold; GiB appears nowhere
 
@@ -75,6 +83,40 @@ def times(ratio: float) -> str:
 def ratio(value: float | None) -> str:
     """A ratio whose hundredths count, such as `1.82`."""
     return MISSING if value is None else f"{value:.2f}"
+
+
+def share_word(part: float) -> str:
+    """A share that somebody chose, without more digits than it has, such as `60 %`; it stays on one line."""
+    return f"{100 * part:g}\N{NO-BREAK SPACE}%"
+
+
+def energy(joules: float | None) -> str:
+    """Energy in the unit that suits it, such as `850 J`, `12.3 kJ` or `1.20 MJ`."""
+    if joules is None:
+        return MISSING
+    for unit in ("J", "kJ", "MJ"):
+        if joules < 999.5:
+            return f"{joules:.{_decimals(joules)}f} {unit}"
+        joules /= 1000
+    return f"{joules:,.{_decimals(joules)}f} GJ"
+
+
+def money(amount: float | None) -> str:
+    """Money in whatever currency the price was in: `12.60`, or two digits such as `0.0077` where it is small."""
+    if amount is None:
+        return MISSING
+    decimals = 2 if amount >= 0.1 or amount == 0 else 1 - floor(log10(amount))
+    return f"{amount:,.{decimals}f}"
+
+
+def signed(value: float | None, shown: Callable[[float | None], str]) -> str:
+    """A value that may be negative, as its amount is shown."""
+    return f"\N{MINUS SIGN}{shown(-value)}" if value is not None and value < 0 else shown(value)
+
+
+def expected(row: Row, text: str) -> str:
+    """A number of a forecast, which must never look like a measured one: it begins with `~`."""
+    return f"~{text}" if row["kind"] == "forecast" and text != MISSING else text
 
 
 def plain(text: str) -> str:

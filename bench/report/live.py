@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bench.records import Epoch, Steps
 from bench.report.format import MISSING, duration, plain, rate, share, size
+from bench.report.labels import cell_labels
 from bench.report.progress import Progress, rest_s
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class LiveView:
         self._console = console
         self._clock = clock
         self._trials = {trial: Progress(trial) for trial in trials}
+        self._labels = cell_labels(trial.cell for trial in trials)
         self._numbers = {trial: number for number, trial in enumerate(trials, start=1)}
         self._shown_s = float("-inf")
         is_screen = console.is_terminal and not console.is_dumb_terminal
@@ -107,7 +109,7 @@ class LiveView:
         table.add_column(overflow="fold", ratio=1)
         for number, progress in enumerate(shown, start=first + 1):
             style = "bold" if progress.is_running else ""
-            table.add_row(Text(str(number)), Text(_name(progress.trial)), Text(_state(progress)), style=style)
+            table.add_row(Text(str(number)), Text(self._name(progress.trial)), Text(_state(progress)), style=style)
         hidden = len(trials) - len(shown)
         parts: list[RenderableType] = [table]
         if hidden:
@@ -116,10 +118,13 @@ class LiveView:
         parts.append(Text(_time_left(trials)))
         return Group(*parts)
 
+    def _name(self, trial: Trial) -> str:
+        return plain(f"{self._labels[trial.cell]}, seed {trial.seed}")
+
     def _speak(self, trial: Trial, text: str) -> None:
         if self._live is None:
             self._shown_s = self._clock()
-            line = f"[{self._numbers[trial]}/{len(self._numbers)}] {_name(trial)}: {text}"
+            line = f"[{self._numbers[trial]}/{len(self._numbers)}] {self._name(trial)}: {text}"
             self._console.print(Text(line), soft_wrap=True, highlight=False)
 
     def _refresh(self, *, at_once: bool = False) -> None:
@@ -133,10 +138,6 @@ def _window(trials: Sequence[Progress], rows: int) -> tuple[int, Sequence[Progre
     running = next((i for i, progress in enumerate(trials) if progress.result is None), len(trials))
     first = max(min(running - rows // 2, len(trials) - rows), 0)
     return first, trials[first : first + rows]
-
-
-def _name(trial: Trial) -> str:
-    return plain(f"{trial.cell.label}, seed {trial.seed}")
 
 
 def _state(progress: Progress) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.frame import rows_of
 from bench.report.format import plain
 from bench.report.phases import phase_columns
+from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import summarize
 
 if TYPE_CHECKING:
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
     from bench.machine import Revision
     from bench.records import Run
     from bench.report.column import Column
-    from bench.report.scaling import ScalingSection
+    from bench.report.section import Section
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
-def markdown(report: Report) -> str:
-    """A report as GitHub-flavoured Markdown; names and reasons stay text, whatever they contain."""
-    summary = summarize(report)
+def markdown(report: Report, question: Question = NOTHING_ASKED) -> str:
+    """A report as GitHub-flavoured Markdown; names and reasons stay text, whatever they contain.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
+    summary = summarize(report, question)
     missing = chain.from_iterable(row["missing"] for row in rows_of(report.trials))
     blocks = [
         f"# {escape(summary.title)}",
@@ -35,12 +41,12 @@ def markdown(report: Report) -> str:
         "## Results",
         _table([*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]),
         escape(summary.legend) + ".",
-        *_section("Notes", summary.flags, numbered=True),
-        *_section("Not ok", summary.failures),
-        *_section("Small against large", summary.tradeoffs),
-        *([] if summary.scaling is None else _scaling(summary.scaling)),
+        *_list_below("Notes", summary.flags, numbered=True),
+        *_list_below("Not ok", summary.failures),
+        *_list_below("Small against large", summary.tradeoffs),
+        *chain.from_iterable(map(_section, summary.sections)),
         *_phases(report),
-        *_section("Not measured", dict.fromkeys(missing)),
+        *_list_below("Not measured", dict.fromkeys(missing)),
         "## How to make it again",
         *_reproduce(report.run),
     ]
@@ -60,9 +66,15 @@ def _phases(report: Report) -> list[str]:
     return ["## Where the time went", _table(columns), about]
 
 
-def _scaling(section: ScalingSection) -> list[str]:
-    table = _table([*section.names, *section.measures])
-    return ["## Thread scaling", table, escape(section.legend) + ".", _list(section.sentences)]
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {escape(section.title)}"
+    for table in section.tables:
+        if table.caption:
+            yield escape(table.caption)
+        yield _table([*table.names, *table.measures])
+    yield escape(section.legend) + "."
+    if section.sentences:
+        yield _list(section.sentences)
 
 
 def _table(columns: Sequence[Column]) -> str:
@@ -80,7 +92,7 @@ def _row(texts: Iterable[str]) -> str:
     return f"| {' | '.join(map(escape, texts))} |"
 
 
-def _section(title: str, lines: Iterable[str], *, numbered: bool = False) -> list[str]:
+def _list_below(title: str, lines: Iterable[str], *, numbered: bool = False) -> list[str]:
     body = _list(lines, numbered=numbered)
     return [f"## {title}", body] if body else []
 

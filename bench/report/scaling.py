@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.analysis.scaling import doubtful_pair, incredible_points, scalings
-from bench.report.column import Column, column
+from bench.report.column import column
 from bench.report.format import percent, plain, rate, ratio, span
+from bench.report.section import Section, TextTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,24 +23,7 @@ LEGEND = (
 INTERVAL_LEGEND = "; interval: 95 % bootstrap of the median ratio, paired by seed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScalingSection:
-    """What a report says about thread counts.
-
-    Attributes:
-        names: Columns that say which cell it is.
-        measures: Columns of what more threads bought.
-        legend: How to read them.
-        sentences: The best thread count of each model, and what is to be known about the cores.
-    """
-
-    names: tuple[Column, ...]
-    measures: tuple[Column, ...]
-    legend: str
-    sentences: tuple[str, ...]
-
-
-def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row], str]) -> ScalingSection | None:
+def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row], str]) -> Section | None:
     """Say what more threads bought.
 
     Args:
@@ -74,12 +57,13 @@ def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row]
         *dict.fromkeys(_siblings(found, cores=report.run.host.usable_cores)),
         *([] if report.run.host.smt else _hidden_siblings(doubtful_pair(found))),
     ]
-    return ScalingSection(
-        names=(
-            column("model", compared, lambda row: row["model"], is_number=False),
-            column("device", compared, setting, is_number=False),
-        ),
-        measures=tuple(measures),
+    names = (
+        column("model", compared, lambda row: row["model"], is_number=False),
+        column("device", compared, setting, is_number=False),
+    )
+    return Section(
+        title="Thread scaling",
+        tables=(TextTable(names=names, measures=tuple(measures)),),
         legend=LEGEND + INTERVAL_LEGEND * has_intervals,
         sentences=tuple(map(plain, sentences)),
     )

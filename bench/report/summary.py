@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.budget import COVERS
 from bench.analysis.cells import cells
+from bench.analysis.curves import curve_points
 from bench.analysis.frame import rows_of
-from bench.analysis.tradeoff import Side, TradeOff, tradeoffs
+from bench.analysis.tradeoff import tradeoffs
+from bench.report.answers import tradeoff_sentence
 from bench.report.column import Column, column, setting_label
-from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span, times
+from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span
 from bench.report.machine import circumstances
-from bench.report.scaling import ScalingSection, scaling_section
+from bench.report.question import NOTHING_ASKED, Question
+from bench.report.scaling import scaling_section
+from bench.report.tradeoff import tradeoff_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
     from bench.records import Trial
+    from bench.report.section import Section
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,7 @@ class Summary:
         flags: What is doubtful; note n is `flags[n - 1]`.
         failures: Trials that did not end ok, each with its reason.
         tradeoffs: Small against large, a sentence each.
-        scaling: What more threads bought; None if nothing ran on several CPU devices.
+        sections: What has tables of its own, such as what more threads bought; only those that have something to say.
     """
 
     title: str
@@ -49,15 +54,22 @@ class Summary:
     flags: tuple[str, ...]
     failures: tuple[str, ...]
     tradeoffs: tuple[str, ...]
-    scaling: ScalingSection | None
+    sections: tuple[Section, ...]
 
 
-def summarize(report: Report) -> Summary:
-    """Say what a report says, in text from which control characters are removed."""
+def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
+    """Say what a report says, in text from which control characters are removed.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
     by_cell = cells(report.trials)
     rows = rows_of(by_cell)
     setting = partial(setting_label, with_batch_size=len({row["batch_size"] for row in rows}) > 1)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
+    points = curve_points(report.trials, report.epochs, question.prices)
+    sections = [tradeoff_section(points, by_cell, setting, question), scaling_section(report, rows, setting)]
     return Summary(
         title=plain(report.run.name),
         about=_about(report),
@@ -73,38 +85,13 @@ def summarize(report: Report) -> Summary:
         flags=tuple(map(plain, flags)),
         failures=tuple(plain(_failure(row, setting(row))) for row in rows_of(report.trials) if row["status"] != "ok"),
         tradeoffs=tuple(plain(tradeoff_sentence(tradeoff)) for tradeoff in tradeoffs(by_cell)),
-        scaling=scaling_section(report, rows, setting),
+        sections=tuple(section for section in sections if section is not None),
     )
-
-
-def tradeoff_sentence(tradeoff: TradeOff) -> str:
-    """Say in words what the large model costs and yields."""
-    small, large = tradeoff.small, tradeoff.large
-    where = ", ".join([tradeoff.device, *(_axis_label(axis, value) for axis, value in tradeoff.setting)])
-    more = "more" if tradeoff.points >= 0 else "less"
-    return (
-        f"on {where}: {large.model} takes {times(tradeoff.times)} times the time of {small.model} "
-        f"({duration(large.train_s)} against {duration(small.train_s)}) for {abs(tradeoff.points):.1f} points {more} "
-        f"({_accuracy(large)} against {_accuracy(small)})"
-    )
-
-
-def _axis_label(axis: str, value: float | str | None) -> str:
-    if axis == "recipe_axes":
-        return str(value)
-    if axis == "budget_s" and isinstance(value, float):
-        return f"budget {duration(value)}"
-    return f"{axis.replace('_', ' ')} {value}"
 
 
 def _failure(row: Row, setting: str) -> str:
     how = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
     return f"{row['model']} on {setting}, seed {row['seed']}: {how}"
-
-
-def _accuracy(side: Side) -> str:
-    text = share(side.accuracy, side.accuracy_mad)
-    return f"{text} over {side.n} seeds" if side.n > 1 else text
 
 
 def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:

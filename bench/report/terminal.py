@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,33 +11,39 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from bench.analysis.frame import Report
     from bench.report.column import Column
-    from bench.report.scaling import ScalingSection
+    from bench.report.section import Section
 
 NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
 
 
-def report_view(report: Report) -> RenderableType:
-    """What to print for a report: `console.print(report_view(report))`."""
-    summary = summarize(report)
+def report_view(report: Report, question: Question = NOTHING_ASKED) -> RenderableType:
+    """What to print for a report: `console.print(report_view(report))`.
+
+    Args:
+        report: What was measured.
+        question: What is to be answered besides.
+    """
+    summary = summarize(report, question)
     return Group(
         Text(summary.title, style="bold"),
         *(Text(line, style="dim") for line in summary.about),
         Text(),
         StackedTable(summary.names, summary.measures, summary.notes),
         Text(summary.legend, style="dim"),
-        *_section("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
-        *_section("Not ok", summary.failures),
-        *_section("Small against large", summary.tradeoffs),
-        *([] if summary.scaling is None else _scaling(summary.scaling)),
+        *_lines_below("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
+        *_lines_below("Not ok", summary.failures),
+        *_lines_below("Small against large", summary.tradeoffs),
+        *chain.from_iterable(map(_section, summary.sections)),
     )
 
 
@@ -80,17 +87,18 @@ def _table(columns: Sequence[Column]) -> Table:
     return table
 
 
-def _scaling(section: ScalingSection) -> list[RenderableType]:
-    return [
-        Text(),
-        Text("Thread scaling", style="bold"),
-        StackedTable(section.names, section.measures),
-        Text(section.legend, style="dim"),
-        *_lines(section.sentences),
-    ]
+def _section(section: Section) -> Iterator[RenderableType]:
+    yield Text()
+    yield Text(section.title, style="bold")
+    for table in section.tables:
+        if table.caption:
+            yield Text(table.caption, style="dim")
+        yield StackedTable(table.names, table.measures)
+    yield Text(section.legend, style="dim")
+    yield from _lines(section.sentences)
 
 
-def _section(title: str, lines: Iterable[str]) -> list[RenderableType]:
+def _lines_below(title: str, lines: Iterable[str]) -> list[RenderableType]:
     body = _lines(lines)
     return [Text(), Text(title, style="bold"), *body] if body else []
 

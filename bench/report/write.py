@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.cells import cells
 from bench.analysis.columns import COLUMNS, Column
+from bench.analysis.curves import curve_points, median_curves
+from bench.analysis.frontier import frontier
 from bench.errors import StoreError
 from bench.report.markdown import markdown
+from bench.report.question import NOTHING_ASKED, Question
 from bench.store import RunFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
 
 
-def write_report(folder: Path, report: Report) -> list[Path]:
-    """Write `trials`, `cells`, `epochs` and `samples` as CSV and Parquet, and `report.md`, below `folder/report/`.
+def write_report(folder: Path, report: Report, question: Question = NOTHING_ASKED) -> list[Path]:
+    """Write `report.md`, and as CSV and Parquet what was measured and what follows from it, below `folder/report/`.
+
+    Measured are `trials`, `epochs` and `samples`; `cells` are over seeds, and so are `curves` and their `frontier`.
 
     A reader never meets half a file. In CSV, what was not measured is empty and several flags are joined by `; `;
     Parquet keeps types and lists.
@@ -29,6 +34,7 @@ def write_report(folder: Path, report: Report) -> list[Path]:
     Args:
         folder: The run folder.
         report: What to write.
+        question: What is to be answered besides; its prices and its cost are those of the curves and the frontier.
 
     Returns:
         The files.
@@ -41,12 +47,15 @@ def write_report(folder: Path, report: Report) -> list[Path]:
         place.mkdir(exist_ok=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
-    contents = {"report.md": markdown(report).encode()}
+    contents = {"report.md": markdown(report, question).encode()}
+    curves = median_curves(curve_points(report.trials, report.epochs, question.prices), question.by)
     frames = {
         "trials": report.trials,
         "cells": cells(report.trials),
         "epochs": report.epochs,
         "samples": report.samples,
+        "curves": curves,
+        "frontier": frontier(curves),
     }
     for name, frame in frames.items():
         contents[f"{name}.csv"] = _csv(frame, COLUMNS[name])

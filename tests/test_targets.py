@@ -1,0 +1,148 @@
+"""What an accuracy costs, and what accuracy a budget buys."""
+
+from __future__ import annotations
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.analysis.columns import TARGETS
+from bench.analysis.curves import median_curves
+from bench.analysis.frame import rows_of
+from bench.analysis.targets import best_within, bests, cheapest, soonest, times_to
+from points_for_tests import any_curves, curve, forecast, points
+
+
+def only(found: pd.DataFrame, *names: str) -> tuple:
+    """What the only row of a frame has in these columns."""
+    (row,) = rows_of(found)
+    return tuple(row[name] for name in names)
+
+
+def names(rows: tuple[dict, ...]) -> list[tuple]:
+    """Which cells an answer names."""
+    return [(row["cell"], row["kind"]) for row in rows]
+
+
+SPREAD = ("reached", "seeds", "t_s", "t_low_s", "t_high_s", "horizon_s")
+
+
+def test_the_frame_has_exactly_the_documented_columns() -> None:
+    """It has the columns that the table documents, in their order, even when empty."""
+    for made in (times_to(points(), [0.5]), times_to(points(curve(1, (1.0, 0.5))), [0.3, 0.5])):
+        assert made.dtypes.astype(str).to_dict() == {name: each.dtype for name, each in TARGETS.items()}
+
+
+def test_a_target_is_reached_at_the_end_of_the_epoch_that_has_it() -> None:
+    """One seed has no spread to tell; a target that is met exactly is reached."""
+    found = times_to(points(curve(1, (1.0, 0.1), (2.0, 0.3), (3.0, 0.5))), [0.3])
+    assert only(found, *SPREAD) == (1, 1, 2.0, 2.0, 2.0, 3.0)
+
+
+def test_a_target_that_no_seed_reached_has_no_time() -> None:
+    """What is known is until when it was not reached."""
+    assert only(times_to(points(curve(1, (1.0, 0.1))), [0.3]), *SPREAD) == (0, 1, None, None, None, 1.0)
+
+
+def test_a_seed_that_never_reached_it_takes_for_ever() -> None:
+    """The median is known where most seeds reached it, its upper end only where all did."""
+    two = [curve(1, (at_s, 0.5), seed=seed) for seed, at_s in enumerate([4.0, 2.0])]
+    never = curve(1, (9.0, 0.1), seed=2)
+    assert only(times_to(points(*two), [0.5]), *SPREAD) == (2, 2, 3.0, 2.0, 4.0, 4.0)
+    assert only(times_to(points(*two, never), [0.5]), *SPREAD) == (2, 3, 4.0, 2.0, None, 9.0)
+    assert only(times_to(points(two[0], never), [0.5]), *SPREAD) == (1, 2, None, 4.0, None, 9.0)
+
+
+def test_energy_and_money_until_then_are_medians_too() -> None:
+    """They are missing where any seed that reached the target has none."""
+    priced = [curve(1, (2.0 + seed, 0.5), seed=seed, money=0.5 * seed) for seed in range(3)]
+    assert only(times_to(points(*priced), [0.5]), "t_s", "money", "joules") == (3.0, 0.5, None)
+
+
+def test_a_forecast_reaches_it_within_its_interval() -> None:
+    """The earliest time is by its upper ends, the latest by its lower ones."""
+    found = times_to(points(forecast(1, (2.0, 0.3, 0.2, 0.5), (4.0, 0.5, 0.3, 0.6), (8.0, 0.6, 0.5, 0.7))), [0.5, 0.6])
+    assert [tuple(row[name] for name in ("kind", *SPREAD)) for row in rows_of(found)] == [
+        ("forecast", 1, 1, 4.0, 2.0, 8.0, 8.0),
+        ("forecast", 1, 1, 8.0, 4.0, None, 8.0),
+    ]
+
+
+def test_a_budget_buys_the_best_that_is_done_by_then() -> None:
+    """The best accuracy within the time, where it was reached first; nothing if nothing was that quick."""
+    curves = median_curves(points(curve(1, (1.0, 0.2), (3.0, 0.3)), curve(2, (2.0, 0.1), (6.0, 0.6), (7.0, 0.6))))
+    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(curves, 5.0)] == [(1, 3.0, 0.3)]
+    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(curves, 3600.0)] == [(2, 6.0, 0.6)]
+    assert best_within(curves, 0.5) == ()
+    assert [row["t_s"] for row in best_within(curves, 1.0)] == [1.0]
+
+
+def test_a_forecast_never_answers_alone() -> None:
+    """Where the best is a forecast, the best that was measured stands beside it."""
+    made = points(curve(1, (1.0, 0.2), (3.0, 0.5)), forecast(2, (2.0, 0.5, 0.4, 0.6), (4.0, 0.7, 0.4, 0.8)))
+    curves, times = median_curves(made), times_to(made, [0.5, 0.6])
+    assert names(best_within(curves, 10.0)) == [(2, "forecast"), (1, "measured")]
+    assert names(best_within(curves, 1.0)) == [(1, "measured")]
+    assert names(soonest(times, 0.5)) == [(2, "forecast"), (1, "measured")]
+    assert names(soonest(times, 0.6)) == [(2, "forecast")]
+
+
+def test_of_equals_the_measured_one_answers() -> None:
+    """A forecast of the same accuracy at the same time, or as soon, does not come first."""
+    made = points(forecast(1, (1.0, 0.5, 0.4, 0.6)), curve(2, (1.0, 0.5)))
+    assert names(best_within(median_curves(made), 2.0)) == [(2, "measured")]
+    assert names(soonest(times_to(made, [0.5]), 0.5)) == [(2, "measured")]
+
+
+def test_the_soonest_need_not_be_the_cheapest() -> None:
+    """Cheapest is by money, without prices by energy, and without either there is no answer."""
+    quick = curve(1, (1.0, 0.5), money=3.0, joules=10.0)
+    slow = curve(2, (9.0, 0.5), money=1.0, joules=20.0)
+    assert names(soonest(times_to(points(quick, slow), [0.5]), 0.5)) == [(1, "measured")]
+    assert names(cheapest(times_to(points(quick, slow), [0.5]), 0.5)) == [(2, "measured")]
+    unpriced = [[row | {"money": None} for row in rows] for rows in (quick, slow)]
+    assert names(cheapest(times_to(points(*unpriced), [0.5]), 0.5)) == [(1, "measured")]
+    unmetered = [[row | {"joules": None} for row in rows] for rows in unpriced]
+    assert cheapest(times_to(points(*unmetered), [0.5]), 0.5) == ()
+    assert soonest(times_to(points(quick), [0.9]), 0.9) == ()
+
+
+@settings(max_examples=50, deadline=None)
+@given(any_curves(), st.randoms())
+def test_what_holds_of_any_target(rows: list[dict], random) -> None:
+    """A higher target is not reached sooner, a median lies within its ends, and no order of rows matters."""
+    targets = [0.1, 0.2, 0.3]
+    found = times_to(points(rows), targets)
+    for row in rows_of(found):
+        assert (row["t_s"] is not None) == (2 * row["reached"] > row["seeds"])
+        if row["t_s"] is not None:
+            assert row["t_low_s"] <= row["t_s"] <= (row["t_high_s"] or row["horizon_s"])
+    for _, group in found.groupby(["cell", "kind"]):
+        assert group["t_s"].dropna().is_monotonic_increasing
+        assert group["reached"].is_monotonic_decreasing
+    random.shuffle(rows)
+    pd.testing.assert_frame_equal(times_to(points(rows), targets), found)
+
+
+@settings(max_examples=50, deadline=None)
+@given(any_curves(), st.integers(0, 13))
+def test_a_budget_buys_no_less_than_a_smaller_one(rows: list[dict], budget_s: int) -> None:
+    """With more time the answer is at least as accurate, and it is within the budget."""
+    curves = median_curves(points(rows))
+    answer, later = best_within(curves, budget_s), best_within(curves, budget_s + 1)
+    if answer:
+        assert answer[0]["t_s"] <= budget_s
+        assert later[0]["accuracy"] >= answer[0]["accuracy"]
+    assert len(answer) <= 2
+    assert answer[-1:] == () or answer[0]["kind"] == "measured" or len(answer) == 1 or answer[1]["kind"] == "measured"
+
+
+def test_the_best_of_a_curve_is_where_it_was_reached_first() -> None:
+    """Time that brought nothing more does not count; the spread is that of the end."""
+    made = [
+        *curve(1, (1.0, 0.2), (2.0, 0.4), (3.0, 0.4)),
+        *curve(1, (1.0, 0.3), (2.0, 0.4), (4.0, 0.6), seed=1),
+        *curve(1, (1.0, 0.1), (2.0, 0.2), (5.0, 0.3), seed=2),
+    ]
+    (best,) = bests(median_curves(points(made)))
+    assert (best["t_s"], best["accuracy"], best["accuracy_low"], best["accuracy_high"]) == (2.0, 0.4, 0.3, 0.6)
