@@ -104,7 +104,11 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
         UsageError: A name or a value that is not understood.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != []}
-    asked = (_read_toml(toml) if toml else {}) | given
+    written = _read_toml(toml) if toml else {}
+    for one, other in (("budget", "epochs"), ("epochs", "budget")):
+        if one in given:
+            written.pop(other, None)  # the flag wins over what the file says of the same thing in other words
+    asked = written | given
     preset = asked.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:
         raise UsageError(f"no preset {preset!r}; choose one of {', '.join(PRESETS)}")
@@ -117,6 +121,8 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
     except msgspec.ValidationError as error:
         raise UsageError(_explain(str(error), asked, toml)) from None
     _check_axes(config)
+    if "budget-clock" in given and not config.budget:
+        raise UsageError(f"--budget-clock {config.budget_clock} says what a budget covers; give --budget too")
     return config
 
 
@@ -183,7 +189,10 @@ def _tables(value: object) -> object:
     """The table `[recipe-set]` of a file: a field with a list of values, or with a single one."""
     if not isinstance(value, dict):
         return value
-    return {name.replace("-", "_"): _listed(values) for name, values in value.items()}
+    named = {name.replace("-", "_"): _listed(values) for name, values in value.items()}
+    if len(named) < len(value):
+        raise UsageError(f"[recipe-set] names a field twice, with - and with _; received {', '.join(value)}")
+    return named
 
 
 def _listed(values: object) -> list[object]:

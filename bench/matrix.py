@@ -95,9 +95,9 @@ def _recipe_problem(cell: Cell) -> str | None:
         )
     images = f"those of {cell.dataset.name} have {height} × {width}"
     if cell.recipe.shift_pixels >= min(height, width):
-        return f"its recipe shifts images by {cell.recipe.shift_pixels} pixels, {images}"
+        return f"its recipe shifts images by {cell.recipe.shift_pixels} pixels, {images}; shift by fewer"
     if cell.recipe.cutout_pixels > min(height, width):
-        return f"its recipe covers squares of {cell.recipe.cutout_pixels} pixels, {images}"
+        return f"its recipe covers squares of {cell.recipe.cutout_pixels} pixels, {images}; cover smaller ones"
     return None
 
 

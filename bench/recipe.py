@@ -16,7 +16,8 @@ Normalization = Literal["unit", "standard"]
 BudgetClock = Literal["train", "fit", "wall"]
 Schedule = Literal["constant", "step", "cosine", "linear", "one_cycle"]
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+LARGEST = 1e100  # JSON has no infinity
+Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -86,7 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     step_factor: Share = STEP_FACTOR
     momentum: Fraction = 0.0
     nesterov: bool = False
-    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 0.0
     label_smoothing: Fraction = 0.0
     ema_momentum: Fraction = 0.0
     normalization: Normalization = "unit"

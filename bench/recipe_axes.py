@@ -19,7 +19,7 @@ Axes = dict[str, tuple[Any, ...]]
 _FIELDS = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
 
 
-def parse(texts: Iterable[str]) -> Axes:
+def parse(texts: Iterable[object]) -> Axes:
     """Read axes as the command line has them.
 
     Args:
@@ -33,6 +33,8 @@ def parse(texts: Iterable[str]) -> Axes:
     """
     axes: Axes = {}
     for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"--recipe-set takes a field and its values, such as label_smoothing=0,0.2; got {text!r}")
         name, equals, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not values:
@@ -61,7 +63,7 @@ def check(axes: Mapping[str, Sequence[Any]]) -> None:
                 msgspec.convert({name: value}, _partial(name), strict=False)
             except msgspec.ValidationError as error:
                 fact = str(error).partition(" - at `$")[0]
-                raise UsageError(f"--recipe-set: {name}: {fact}; received {show(value)}") from None
+                raise UsageError(f"--recipe-set: {name}: {fact}; received {show(value)}{_hint(name)}") from None
 
 
 def variants(recipe: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe, ...]:
@@ -83,6 +85,16 @@ def _convert(fields: Mapping[str, Any], *, changed: Iterable[str]) -> Recipe:
     except msgspec.ValidationError as error:
         given = ", ".join(f"{name}={show(fields[name])}" for name in changed)
         raise UsageError(f"--recipe-set: {error}, with {given}; set the other field too, or leave this out") from None
+
+
+def _hint(name: str) -> str:
+    """What a value looks like, for fields that are no single word or number."""
+    examples = {
+        "stages": "[[20,0.25],[24,0.55]], or [] for none; in a file, a list of such values",
+        "step_at": "[0.5,0.75]; in a file, a list of such values",
+        "horizontal_flip": "false, true or alternating",
+    }
+    return f"; a value is {examples[name]}" if name in examples else ""
 
 
 def _canonical(recipe: Recipe) -> Recipe:

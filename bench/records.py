@@ -1,7 +1,8 @@
 """The types that cross rooms, and with them the run folder's format.
 
 Schema 1: the first. A field that is added with a default leaves old folders readable and old trial keys as they are
-(defaults are not written); anything else is a new schema.
+(defaults are not written); anything else is a new schema. Keys name the trials of one run: whether a value that equals
+its default is written, which a key depends on, may differ between runs of different versions.
 
 Every time that ends in `t_s`, `start_s` or `end_s` is on the *trial's clock*: seconds since the trial's process was
 started. A trial that was interrupted and taken up again goes on at the time of its last finished epoch, so that work
@@ -158,12 +159,14 @@ class Spent(Record, frozen=True):
         began_s: When the first of them began, on the trial's clock.
         train_s: Their training.
         fit_s: Their training and validation.
+        checkpoint_s: The last one's checkpoint.
         ended: Whether the training ended with them, its budget spent.
     """
 
     began_s: float
     train_s: float
     fit_s: float
+    checkpoint_s: float = 0.0
     ended: bool = False
 
 

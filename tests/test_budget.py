@@ -138,6 +138,30 @@ def test_flops_of_a_size_that_was_not_counted_are_unknown() -> None:
     assert (found.training, found.traffic_bytes) == (None, None)
 
 
+def test_smaller_images_do_not_make_a_training_unsteady() -> None:
+    """Steps of smaller images take less time, which is no drift; a training that slows down in a stage is one."""
+
+    def data(step_s: dict[int | None, float], slower: float = 1.0) -> TrialData:
+        asked = trial(epochs=1)
+        now_s, blocks = 5.0, []
+        for number, height in enumerate([20] * 10 + [24] * 10 + [None] * 10):
+            ends_s = tuple(now_s + step_s[height] * (slower if number >= 15 else 1.0) * (step + 1) for step in range(5))
+            blocks.append(Steps(epoch=1, start_s=now_s, counts=(1,) * 5, ends_s=ends_s, images=10, image_height=height))
+            now_s = ends_s[-1]
+        done = PhaseDone(phase="train", start_s=5.0, end_s=now_s, epoch=1)
+        ended = Epoch(epoch=1, end_s=now_s, images=1000, loss=1.0, accuracy=0.1)
+        return TrialData(
+            trial=asked,
+            events=(*start_up(asked), *blocks, done, ended, *end(start_s=now_s)),
+            result=Result(key=asked.key, status="ok", wall_s=now_s + 3, attempts=1),
+        )
+
+    staged = row(data({20: 0.1, 24: 0.13, None: 0.2}))
+    assert staged["steady"] is True
+    assert staged["step_s"] == pytest.approx(0.2)
+    assert row(data({20: 0.2, 24: 0.2, None: 0.2}, slower=1.6))["steady"] is False
+
+
 # Names.
 
 
@@ -199,8 +223,8 @@ def test_what_finished_epochs_spent_is_found_in_the_journal(tmp_path: Path) -> N
     begun: list[Event] = [Attempt(number=1, unix_s=1.8e9)]
     for checkpoints, expected in (
         ((), None),
-        ((1,), Spent(began_s=5.0, train_s=10.0, fit_s=11.0)),
-        ((1, 2), Spent(began_s=5.0, train_s=12.5, fit_s=14.5, ended=True)),
+        ((1,), Spent(began_s=5.0, train_s=10.0, fit_s=11.0, checkpoint_s=0.5)),
+        ((1, 2), Spent(began_s=5.0, train_s=12.5, fit_s=14.5, checkpoint_s=0.5, ended=True)),
     ):
         folder = TrialFolder(tmp_path / str(len(checkpoints)))
         folder.create(asked)

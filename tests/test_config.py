@@ -61,6 +61,15 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(toml: Callable[[st
     assert config.dataset == PRESETS["report"].dataset
 
 
+def test_a_flag_wins_over_what_the_file_says_in_other_words(toml: Callable[[str], Path]) -> None:
+    """A budget and epochs exclude each other; the flag's takes the place of the file's."""
+    config = merge({"budget": ["30m"]}, toml=toml("epochs = 3\n"))
+    assert (config.budget, config.epochs) == ((1800.0,), None)
+    config = merge({"epochs": 3}, toml=toml('budget = "30m"\nbudget-clock = "wall"\n'))
+    assert (config.budget, config.epochs) == ((), 3)
+    assert merge({"budget": ["2m"], "budget-clock": "wall"}).budget_clock == "wall"
+
+
 def test_the_preset_may_come_from_either_source(toml: Callable[[str], Path]) -> None:
     """A preset that is a flag wins over one in the file."""
     path = toml('preset = "report"\n')
@@ -103,7 +112,6 @@ def test_the_common_table_adds_to_the_presets_recipe(toml: Callable[[str], Path]
         ("sample-interval", "0.5", 0.5),
         ("budget", ["2m,5m", "1h"], (120.0, 300.0, 3600.0)),
         ("budget", 90, (90.0,)),
-        ("budget-clock", "wall", "wall"),
         (
             "recipe-set",
             ["label_smoothing=0,0.2", "schedule=linear"],
@@ -171,6 +179,8 @@ def test_what_is_no_duration(text: Any) -> None:
         ),
         ({"budget": ["2m,soon"]}, "--budget: a duration is 90, 90s, 30m or 2h; received 'soon'"),
         ({"budget": ["0"]}, "--budget: Expected `float` > 0.0; received ['0']"),
+        ({"budget": ["inf"]}, "--budget: a duration is 90, 90s, 30m or 2h; received 'inf'"),
+        ({"budget-clock": "wall"}, "--budget-clock wall says what a budget covers; give --budget too"),
         ({"budget": ["2m"], "epochs": 3}, "--budget and --epochs both say when a training ends; give one of them"),
         (
             {"batch-size": [64], "recipe-set": ["batch_size=32"]},
@@ -225,6 +235,10 @@ def test_a_flag_that_is_wrong_is_named_with_what_it_may_be(flags: Any, message: 
                 "choose from adam, adamw, rmsprop, sgd"
             ),
         ),
+        ("budget = inf", "--budget (flags or {path}): Expected `float` <= 1e+100; received inf"),
+        ("[recipe-set]\nfinal-rate = 0\nfinal_rate = 0", "[recipe-set] names a field twice, with - and with _"),
+        ("recipe-set = 3", "--recipe-set (flags or {path}): Expected `object`, got `int`; received 3"),
+        ("[common]\nlearning_rate = inf", "{path}: [common] learning_rate: Expected `float` <= 1e+100; received"),
         ("[common]\nmomentum = 0.9", "{path}: [common]: momentum is an option of sgd and rmsprop; received"),
         ("epochs =", "{path} is not TOML: "),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -131,3 +131,17 @@ def test_a_preflight_that_fails_costs_the_estimates_alone(monkeypatch: pytest.Mo
     assert not ready.plan.refusals
     assert not ready.preflight.estimates
     assert any("not estimated" in warning and "exit code -9" in warning for warning in ready.warnings)
+
+
+def test_a_model_is_built_as_its_recipe_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells with stages are described by a model for images of any size, others by one for theirs."""
+    asked: list[tuple[bool, list[str]]] = []
+
+    def note(specs: Sequence[ModelSpec], *, any_size: bool, **options: Any) -> tuple[ModelDescription, ...]:
+        asked.append((any_size, [spec.name for spec in specs]))
+        return fake_descriptions(specs, **options)
+
+    monkeypatch.setattr(preflight, "describe_models", note)
+    found = prepared(batch_size=(100,), recipe_set={"stages": ([], [[16, 0.5]])})
+    assert asked == [(False, ["mnist_cnn"]), (True, ["mnist_cnn"])]
+    assert len(found.preflight.estimates) == 2

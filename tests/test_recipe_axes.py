@@ -32,12 +32,13 @@ def test_an_axis_is_a_field_with_its_values(text: str, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
+        ([1], "such as label_smoothing=0,0.2; got 1"),
         (["label_smoothing"], "such as label_smoothing=0,0.2; got 'label_smoothing'"),
         (["label_smoothing="], "such as label_smoothing=0,0.2; got 'label_smoothing='"),
         (["warmup=0", "warmup=0.1"], "names warmup twice; give all its values in one, warmup=A,B"),
     ],
 )
-def test_a_text_that_is_no_axis_is_refused(texts: list[str], said: str) -> None:
+def test_a_text_that_is_no_axis_is_refused(texts: list[Any], said: str) -> None:
     """The error shows the form and what was received."""
     with pytest.raises(UsageError, match=said):
         parse(texts)
@@ -50,7 +51,11 @@ def test_a_text_that_is_no_axis_is_refused(texts: list[str], said: str) -> None:
         ({"warmup": (0, 1.5)}, "warmup: Expected `float` < 1.0; received 1.5"),
         ({"schedule": ("linar",)}, "schedule: Invalid enum value 'linar'; received linar"),
         ({"shift_pixels": (-1,)}, "shift_pixels: Expected `int` >= 0; received -1"),
-        ({"stages": ([[20]],)}, "stages: Expected `array` of length 2, got 1; received \\[\\[20\\]\\]"),
+        (
+            {"stages": ([[20]],)},
+            "stages: Expected `array` of length 2, got 1; received \\[\\[20\\]\\]; a value is \\[\\[20,0.25\\]",
+        ),
+        ({"horizontal_flip": ("maybe",)}, "received maybe; a value is false, true or alternating"),
         ({"warmup": ()}, "warmup needs a value"),
     ],
 )

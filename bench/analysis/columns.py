@@ -88,7 +88,8 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "checkpoint_s": Column("Float64", "writing checkpoints and reading them back, seconds"),
         "epoch_s": Column("Float64", "training and validation of an epoch, median over epochs, seconds"),
         "step_s": Column(
-            "Float64", "one training step, median over steps; missing on GPUs, which take steps later, seconds"
+            "Float64",
+            "one training step on whole images, median over steps; missing on GPUs, which take steps later, seconds",
         ),
         "images_per_s": Column("Float64", "training images over train_s, images a second"),
         "forward_flops": Column("Int64", "FLOPs of the forward pass for one image, 2 a multiply-add"),

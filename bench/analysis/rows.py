@@ -85,8 +85,9 @@ class TrialRows:
         self._sentinels_s = {event.when: event.seconds for event in _of(Sentinel, self._events)}
         # On a GPU a step's stamp tells when it was handed over, not when it was done.
         device = data.trial.cell.device
-        self._step_times_s = _step_times_s(self._steps).tolist() if device.kind == "cpu" else []
-        self._steadiness = steady(self._step_times_s) if device.kind == "cpu" else None
+        timed = self._steps if device.kind == "cpu" else []
+        self._step_times_s = _step_times_s(_of_whole_images(timed)).tolist()
+        self._steadiness = steady(_as_of_one_size(timed).tolist()) if device.kind == "cpu" else None
         self._noise = measure_noise(self._segments, self._phases, cpus=len(device.cpus))
         train_s = self._phases_s.get("train")
         self._images_per_s = self._images_trained() / train_s if train_s else None
@@ -397,6 +398,27 @@ def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:
     times_s = [np.diff(block.ends_s, prepend=block.start_s) for block in steps]
     counts = np.concatenate([block.counts for block in steps])
     return np.repeat(np.concatenate(times_s) / counts, counts)
+
+
+def _of_whole_images(steps: Sequence[Steps]) -> Sequence[Steps]:
+    """The blocks whose images have their own size; all of them if none has."""
+    return [block for block in steps if block.image_height is None] or steps
+
+
+def _as_of_one_size(steps: Sequence[Steps]) -> NDArray[np.float64]:
+    """The times of steps as if all images were of one size: smaller ones take less, which is no disturbance."""
+    heights = {block.image_height for block in steps}
+    times_s = [_step_times_s([block]) for block in steps]
+    if len(heights) < 2:
+        return np.concatenate(times_s) if times_s else np.empty(0)
+    medians_s = {
+        height: float(np.median(_step_times_s([block for block in steps if block.image_height == height])))
+        for height in heights
+    }
+    whole_s = max(medians_s.values())
+    return np.concatenate(
+        [times * whole_s / medians_s[block.image_height] for block, times in zip(steps, times_s, strict=True)]
+    )
 
 
 def _highest(values: Iterable[float | None]) -> float | None:

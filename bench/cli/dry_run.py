@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.console import console
 from bench.cli.tables import table
+from bench.launch.preflight import how_built
 from bench.report.format import MISSING, duration, size
 from bench.report.labels import cell_labels
 
@@ -38,7 +39,7 @@ def show(prepared: Prepared) -> None:
     labels = cell_labels(trial.cell for trial in plan.trials)
     for number, trial in enumerate(plan.trials, start=1):
         cell = trial.cell
-        described = preflight.descriptions.get((cell.model, cell.precision))
+        described = preflight.descriptions.get(how_built(cell))
         matrix.add_row(
             str(number),
             labels[cell],

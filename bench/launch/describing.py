@@ -27,6 +27,7 @@ def describe_models(
     input_shape: tuple[int, int, int],
     num_classes: int,
     precision: Precision = "float32",
+    any_size: bool = False,
 ) -> tuple[ModelDescription, ...]:
     """Build models in a process of their own and describe them.
 
@@ -35,6 +36,7 @@ def describe_models(
         input_shape: Height, width, channels of an image.
         num_classes: Classes to tell apart.
         precision: The Keras dtype policy that they are built under. Defaults to `"float32"`.
+        any_size: Whether they are to take images of any size, as stages of a recipe need. Defaults to False.
 
     Returns:
         One description a model; one that cannot be built has a `problem`.
@@ -42,7 +44,7 @@ def describe_models(
     Raises:
         ModelError: The process itself failed.
     """
-    request = msgspec.json.encode((tuple(specs), input_shape, num_classes, precision)).decode()
+    request = msgspec.json.encode((tuple(specs), input_shape, num_classes, precision, any_size)).decode()
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "bench.worker.describe", request],

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from bench.catalog import ModelDescription
     from bench.matrix import Plan
     from bench.recipe import Precision
-    from bench.records import DatasetSpec, MemoryEstimate, ModelSpec, Status
+    from bench.records import Cell, DatasetSpec, MemoryEstimate, ModelSpec, Status
+
+    Building = tuple[ModelSpec, Precision, bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +35,14 @@ class Preflight:
 
     Attributes:
         available_bytes: Host memory that a trial could take.
-        descriptions: The models as they were built, by file and precision.
+        descriptions: The models as they were built, by what `how_built` says of a cell.
         estimates: What each trial is expected to need, by its key.
         shortages: Of trials that cannot fit, by their key: the figures and the next step.
         problem: Why nothing is estimated, or None.
     """
 
     available_bytes: int
-    descriptions: Mapping[tuple[ModelSpec, Precision], ModelDescription]
+    descriptions: Mapping[Building, ModelDescription]
     estimates: Mapping[str, MemoryEstimate]
     shortages: Mapping[str, str]
     problem: str | None = None
@@ -48,6 +50,11 @@ class Preflight:
     def refusals(self) -> dict[str, tuple[Status, str]]:
         """The trials that cannot fit, with the status and the reason of their row."""
         return {key: ("skipped", reason) for key, reason in self.shortages.items()}
+
+
+def how_built(cell: Cell) -> Building:
+    """The model of a cell, its precision, and whether it must take images of any size."""
+    return cell.model, cell.precision, bool(cell.recipe.stages)
 
 
 def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> Preflight:
@@ -62,13 +69,13 @@ def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> P
     free_gpu_bytes = cache(read_free_memory_bytes)
     cells = {trial.key: trial.cell for trial in plan.trials if trial.key not in plan.refusals}
     try:
-        descriptions = _describe({(cell.model, cell.precision) for cell in cells.values()}, dataset)
+        descriptions = _describe(set(map(how_built, cells.values())), dataset)
     except ModelError as error:
         problem = f"memory is not estimated, so nothing is skipped for lack of it: {error}"
         return Preflight(available_bytes=available_bytes, descriptions={}, estimates={}, shortages={}, problem=problem)
     estimates, shortages = {}, {}
     for key, cell in cells.items():
-        described = descriptions[cell.model, cell.precision]
+        described = descriptions[how_built(cell)]
         if (needed := estimate(cell, described, loading_bytes=loading_bytes)) is not None:
             estimates[key] = needed
             known = [free for uuid in cell.device.gpu_uuids if (free := free_gpu_bytes(uuid)) is not None]
@@ -80,15 +87,18 @@ def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> P
     )
 
 
-def _describe(
-    wanted: Iterable[tuple[ModelSpec, Precision]], dataset: DatasetSpec
-) -> dict[tuple[ModelSpec, Precision], ModelDescription]:
-    """Build each model once under each precision; a precision takes a process of its own."""
-    described: dict[tuple[ModelSpec, Precision], ModelDescription] = {}
-    for precision, pairs in groupby(sorted(wanted, key=lambda pair: (pair[1], pair[0].path)), key=lambda pair: pair[1]):
-        specs = [spec for spec, _ in pairs]
+def _describe(wanted: Iterable[Building], dataset: DatasetSpec) -> dict[Building, ModelDescription]:
+    """Build each model once in each way; a way, such as a precision, takes a process of its own."""
+    described: dict[Building, ModelDescription] = {}
+    ordered = sorted(wanted, key=lambda building: (building[1:], building[0].path))
+    for (precision, any_size), group in groupby(ordered, key=lambda building: building[1:]):
+        specs = [spec for spec, *_ in group]
         built = describe_models(
-            specs, input_shape=dataset.input_shape, num_classes=dataset.num_classes, precision=precision
+            specs,
+            input_shape=dataset.input_shape,
+            num_classes=dataset.num_classes,
+            precision=precision,
+            any_size=any_size,
         )
-        described |= {(spec, precision): model for spec, model in zip(specs, built, strict=True)}
+        described |= {(spec, precision, any_size): model for spec, model in zip(specs, built, strict=True)}
     return described

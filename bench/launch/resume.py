@@ -74,4 +74,11 @@ def _spent(phases: Mapping[tuple[Phase, int], PhaseDone], epochs_done: int, *, e
     if not epochs_done or first is None:
         return None
     train_s = took_s("train")
-    return Spent(began_s=first.start_s, train_s=train_s, fit_s=train_s + took_s("validate"), ended=ended)
+    saved = phases.get(("checkpoint", epochs_done))
+    return Spent(
+        began_s=first.start_s,
+        train_s=train_s,
+        fit_s=train_s + took_s("validate"),
+        checkpoint_s=saved.end_s - saved.start_s if saved else 0.0,
+        ended=ended,
+    )

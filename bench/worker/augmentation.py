@@ -75,8 +75,10 @@ class Augmentation:
         from_rows = tf.repeat(rows, count, axis=0)
         from_columns = tf.where(mirrored[:, tf.newaxis], width - 1 - columns, columns)
         if shift := self._scaled(self._shift_pixels, height):
-            from_rows = _reflect(from_rows + _whole(draws[:, 1:2], -shift, shift), height)
-            from_columns = _reflect(from_columns + _whole(draws[:, 2:3], -shift, shift), width)
+            # An image that is made very small has no more to shift than its size.
+            down, right = min(shift, height - 1), min(shift, width - 1)
+            from_rows = _reflect(from_rows + _whole(draws[:, 1:2], -down, down), height)
+            from_columns = _reflect(from_columns + _whole(draws[:, 2:3], -right, right), width)
         image_starts = tf.range(count)[:, tf.newaxis, tf.newaxis] * (height * width)
         addresses = image_starts + from_rows[:, :, tf.newaxis] * width + from_columns[:, tf.newaxis, :]
         pixels = tf.reshape(images, (-1, channels))

@@ -18,17 +18,20 @@ from bench.worker.step_memory import describe_step
 
 def main() -> None:
     """Describe the models named on the command line."""
-    specs, input_shape, num_classes, precision = msgspec.json.decode(
-        sys.argv[1], type=tuple[tuple[ModelSpec, ...], tuple[int, int, int], int, Precision]
+    specs, input_shape, num_classes, precision, any_size = msgspec.json.decode(
+        sys.argv[1], type=tuple[tuple[ModelSpec, ...], tuple[int, int, int], int, Precision, bool]
     )
     keras.config.set_dtype_policy(precision)
-    sys.stdout.write(msgspec.json.encode([describe(s, input_shape, num_classes) for s in specs]).decode() + "\n")
+    described = [describe(spec, input_shape, num_classes, any_size=any_size) for spec in specs]
+    sys.stdout.write(msgspec.json.encode(described).decode() + "\n")
 
 
-def describe(spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int) -> ModelDescription:
+def describe(
+    spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int, *, any_size: bool = False
+) -> ModelDescription:
     """Build one model; what goes wrong is in the description, and costs the other models nothing."""
     try:
-        model = building.build(spec, input_shape, num_classes)
+        model = building.build(spec, input_shape, num_classes, any_size=any_size)
     except ModelError as error:
         return ModelDescription(name=spec.name, problem=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a model file may do anything

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.recipe import Recipe
 
 PREFETCHED_BATCHES = 2
-DISTRIBUTED_BATCHES = 2  # that several devices hold besides
+DISTRIBUTED_BATCHES = 4  # that several devices hold besides, in host and device buffers
 TIMED_BATCHES = 20  # of each epoch
 CHUNK = 4096  # images looked at together
 

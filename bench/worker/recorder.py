@@ -45,6 +45,7 @@ class Recorder(keras.callbacks.CallbackList):
         begin_epoch: Called with an epoch, counted from 0, before its first batch is drawn.
         synchronized_steps: Steps at the beginning of an epoch that are waited for. Elsewhere a GPU's steps are only
             handed over: the reader of batches would be ahead of it and wait for what nobody misses yet.
+        validate: Evaluates the model on the validation images with these callbacks; None without such images.
         waited_s: Tells how long the batches of the epoch's steps were waited for; None where that is not seen.
         save: Called with the number of finished epochs once an epoch's event is on disk.
         callbacks: Others, which are told of epochs and validations and not of steps.
@@ -61,6 +62,7 @@ class Recorder(keras.callbacks.CallbackList):
         steering: Steering,
         begin_epoch: Callable[[int], None],
         waited_s: Callable[[int], float | None],
+        validate: Callable[[keras.callbacks.CallbackList], Mapping[str, float]] | None,
         save: Callable[[int], None],
         synchronized_steps: int = 0,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -75,6 +77,7 @@ class Recorder(keras.callbacks.CallbackList):
         self._steering = steering
         self._begin_epoch = begin_epoch
         self._waited_s = waited_s
+        self._validate = validate
         self._save = save
         self._synchronized_steps = synchronized_steps
         self._epoch = 0
@@ -139,13 +142,14 @@ class Recorder(keras.callbacks.CallbackList):
         """Do nothing, at no cost."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Write the epoch and then its checkpoint: an epoch is finished when its checkpoint is on disk."""
+        """Validate, write the epoch and then its checkpoint: it is finished when its checkpoint is on disk."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        super().on_epoch_end(epoch, figures)
         self._check(figures["loss"])
         end_s = self._trained_s
-        if "val_loss" in figures:
+        if self._validate and (self._over or self._course.leaves_time_to_validate(end_s)):
+            figures |= {f"val_{name}": float(value) for name, value in self._validate(self).items()}
             end_s = self._phases.done("validate", start_s=self._trained_s, epoch=self._epoch)
+        super().on_epoch_end(epoch, figures)
         self._journal.append(
             Epoch(
                 epoch=self._epoch,

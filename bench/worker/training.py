@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ from bench.worker.traffic import traffic_bytes
 from bench.worker.warm_up import look_at_evaluation, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import tensorflow as tf
 
     from bench.records import Cell, Spent
 
@@ -65,7 +68,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
 
     # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
     # would stand in the peak that is measured.
-    checkpoint_s = 0.0
+    checkpoint_s = assignment.spent.checkpoint_s if assignment.spent else 0.0
     if not assignment.epochs_done:
         with phases.phase("checkpoint"):
             began_s = phases.now()
@@ -94,13 +97,13 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             steering=Steering(model, cell, course, batches.pipeline),
             begin_epoch=batches.pipeline.begin_epoch,
             waited_s=batches.pipeline.waited_s,
+            validate=None if batches.validation is None else partial(_evaluate, model, batches.validation),
             synchronized_steps=TIMED_BATCHES if len(cell.device.gpu_uuids) == 1 else 0,
             save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
             callbacks=[keras.callbacks.SwapEMAWeights()] if cell.recipe.ema_momentum else [],
         )
         model.fit(
             batches.training,
-            validation_data=batches.validation,
             initial_epoch=assignment.epochs_done,
             epochs=cell.epochs or ENDLESS,
             callbacks=recorder,
@@ -116,6 +119,13 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
         journal.append(Sentinel(when="after", seconds=sentinel.measure_s(devices[0])))
     journal.append(Done(end_s=phases.now()))
     journal.sync()
+
+
+def _evaluate(
+    model: keras.Model, split: tf.data.Dataset, callbacks: keras.callbacks.CallbackList
+) -> Mapping[str, float]:
+    figures: Mapping[str, float] = model.evaluate(split, callbacks=callbacks, return_dict=True, verbose=0)
+    return figures
 
 
 def _still_trains(assignment: Assignment, cell: Cell) -> bool:
@@ -137,12 +147,15 @@ def _make_course(
         spent: What earlier processes spent; None for a new trial.
     """
     if cell.budget_s is None:
-        return StepCourse((cell.epochs or 0) * cell.steps_per_epoch)
+        total_steps = (cell.epochs or 0) * cell.steps_per_epoch
+        return StepCourse(total_steps, steps_per_execution=cell.steps_per_execution)
     validate_s = test_s = 0.0
-    if cell.budget_clock != "train":
+    if cell.budget_clock == "wall" or (cell.budget_clock == "fit" and batches.validation is not None):
         validate_s, test_s = look_at_evaluation(model, batches)
     after = Aftermath(validate_s=validate_s, test_s=test_s, checkpoint_s=checkpoint_s)
-    return BudgetCourse(cell.budget_s, cell.budget_clock, aftermath=after, spent=spent)
+    return BudgetCourse(
+        cell.budget_s, cell.budget_clock, aftermath=after, spent=spent, steps_per_execution=cell.steps_per_execution
+    )
 
 
 def _count_flops(model: keras.Model, cell: Cell) -> Iterator[Flops]:

@@ -47,6 +47,7 @@ def look_at_evaluation(model: keras.Model, batches: Batches) -> tuple[float, flo
     """
     # Training images where there are no others: test images are looked at once, at the end.
     split = batches.training if batches.validation is None else batches.validation
+    _evaluate_s(model, split.take(1))  # traces, where nothing is validated
     first_s = _evaluate_s(model, split.take(1))
     count = min(max(1, int(LONGEST_LOOK_S / first_s)), int(split.cardinality()))
     batch_s = _evaluate_s(model, split.take(count)) / count
