@@ -18,8 +18,9 @@ from bench.records import Attempt, Epoch, Event, Flops, PhaseDone, Result, Spent
 from bench.report.labels import cell_labels
 from bench.report.progress import Progress
 from bench.report.terminal import report_view
-from bench.store import Journal, TrialFolder, checkpoint_file
+from bench.store import TrialFolder
 from records_for_tests import end, epoch, run_data, start_up, trial
+from test_launch import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,17 +207,6 @@ def test_the_time_left_is_what_the_budget_has_left() -> None:
         assert resumed.phase == "test"
 
 
-def journal(folder: TrialFolder, events: list[Event], checkpoints: tuple[int, ...]) -> None:
-    """Write a trial's events, and files that stand for its checkpoints."""
-    lines = Journal(folder.events)
-    for event in events:
-        lines.append(event)
-    lines.close()
-    folder.checkpoint.mkdir(exist_ok=True)
-    for number in checkpoints:
-        checkpoint_file(folder.checkpoint, number).write_bytes(b"weights")
-
-
 def test_what_finished_epochs_spent_is_found_in_the_journal(tmp_path: Path) -> None:
     """Training and validation of the epochs that are taken up; not of one whose checkpoint is missing."""
     asked = budget_trial().trial
@@ -228,7 +218,7 @@ def test_what_finished_epochs_spent_is_found_in_the_journal(tmp_path: Path) -> N
     ):
         folder = TrialFolder(tmp_path / str(len(checkpoints)))
         folder.create(asked)
-        journal(folder, begun + budget_events(asked), checkpoints)
+        write(folder, begun + budget_events(asked), checkpoints=checkpoints)
         assert resume_point(folder).spent == expected
 
 
@@ -244,7 +234,7 @@ def test_an_epoch_that_was_made_again_is_spent_once(tmp_path: Path) -> None:
         PhaseDone(phase="train", start_s=20.0, end_s=24.0, epoch=2),
         Epoch(epoch=2, end_s=24.0, images=400, loss=1.0, accuracy=0.5),
     ]
-    journal(folder, events, (2,))
+    write(folder, events, checkpoints=(2,))
     spent = resume_point(folder).spent
     assert spent is not None
     assert (spent.train_s, spent.ended) == (14.0, False)

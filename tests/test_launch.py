@@ -32,7 +32,7 @@ from records_for_tests import trial as make_trial
 from silent import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -475,7 +475,7 @@ def test_what_was_refused_when_the_run_was_planned_starts_no_process(tmp_path: P
     assert not refused.log.exists()
 
 
-def write(folder: TrialFolder, events: list[Event], *, checkpoints: list[int]) -> None:
+def write(folder: TrialFolder, events: list[Event], *, checkpoints: Iterable[int]) -> None:
     """Fill a trial's folder with events and checkpoints of some epochs."""
     journal = Journal(folder.events)
     for event in events:
