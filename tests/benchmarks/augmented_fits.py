@@ -24,7 +24,7 @@ if device.cpus:
 from bench.worker import building, runtime  # noqa: E402 -- TensorFlow must start its threads inside the mask
 from bench.worker.pipeline import Pipeline  # noqa: E402
 
-IMAGES, SHAPE, BATCH_SIZE = 5120, (32, 32, 3), 256
+IMAGES, SHAPE, BATCH_SIZE = 2560, (32, 32, 3), 256
 cell = Cell(
     model=catalog.find("mnist_cnn").spec,
     device=device,

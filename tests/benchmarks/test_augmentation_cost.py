@@ -20,7 +20,6 @@ PAIRS = 7
 MOST = 1.10
 
 RECIPES = {
-    "flips": Recipe(horizontal_flip=True),
     "alternating flips": Recipe(horizontal_flip="alternating"),
     "flips, shifts, cutout": Recipe(horizontal_flip=True, shift_pixels=2, cutout_pixels=8),
     "rotation": Recipe(rotation_degrees=15),
