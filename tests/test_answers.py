@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
 
 from bench.analysis.columns import CELLS
-from bench.analysis.frame import frames, typed
-from bench.report.column import setting_label
+from bench.analysis.frame import frames, rows_of, typed
+from bench.report.labels import setting_labels
 from bench.report.markdown import markdown
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.terminal import report_view
@@ -55,7 +54,7 @@ def printed(*trials: TrialData, question: Question = NOTHING_ASKED, width: int =
 def section_of(*curves: list[dict], question: Question = NOTHING_ASKED) -> Section:
     """The section of these points."""
     made = points(*curves)
-    found = tradeoff_section(made, cells_of(made), partial(setting_label, with_batch_size=False), question)
+    found = tradeoff_section(made, cells_of(made), setting_labels(rows_of(made)), question)
     assert found is not None
     return found
 
@@ -87,10 +86,10 @@ accuracy: best so far on the validation images; time: everything, start-up
 included; money: that time at the given price; on the frontier: while nothing
 better takes as little time; a point: one percentage point more, from the end of
 the row above; in the first row, from its own start
-  in 4 min: small on cpu:2, 33.0 % on the validation images after 3 min 9 s; it
-  ended with 32.0 % on the test images
-  in 1.0 h: large on cpu:2, 40.0 % on the validation images after 30 min 9 s; it
-  ended with 39.0 % on the test images
+  in 4 min of wall time: small on cpu:2, 33.0 % on the validation images after 3
+  min 9 s; it ended with 32.0 % on the test images
+  in 1 h of wall time: large on cpu:2, 40.0 % on the validation images after 30
+  min 9 s; it ended with 39.0 % on the test images
   30 % on the validation images: soonest small on cpu:2 after 2 min 8 s; that is
   the cheapest too, for 0.13
   50 %: reached by no cell; the best, large on cpu:2, had 40.0 % on the
@@ -127,9 +126,8 @@ def test_seeds_have_their_range() -> None:
     ]
     text = " ".join(printed(*trials, question=Question(budgets_s=(240.0,), targets=(0.3, 0.5, 0.51))).split())
     assert "31.0 % 30.0–32.0 %" in text
-    assert (
-        "in 4 min: small on cpu:2, 31.0 % (30.0–32.0 % over 3 seeds) on the validation images after 2 min 8 s" in text
-    )
+    answer = "small on cpu:2, 31.0 % (30.0–32.0 % over 3 seeds) on the validation images after 2 min 8 s"
+    assert f"in 4 min of wall time: {answer}" in text
     assert (
         "51 % on the validation images: soonest large on cpu:2 after 20 min 8 s (20 min 8 s at the earliest, " in text
     )
@@ -151,7 +149,7 @@ def test_an_interrupted_trial_has_no_test_accuracy() -> None:
     events = [*start_up(asked), *epoch(asked, 1, start_s=5.0, train_s=60.0, accuracy=0.32)]
     stopped = ended_trial(asked, status="interrupted", reason="stopped", events=events)
     text = printed(stopped, question=Question(budgets_s=(1800.0,)), width=200)
-    assert "in 30 min: small on cpu:2, 30.0 % on the validation images after 1 min 6 s\n" in text + "\n"
+    assert "in 30 min of wall time: small on cpu:2, 30.0 % on the validation images after 1 min 6 s\n" in text + "\n"
 
 
 def test_markdown_has_the_same_section() -> None:
@@ -163,7 +161,10 @@ def test_markdown_has_the_same_section() -> None:
         "\N{NO-BREAK SPACE}", " "
     )
     assert "The frontier by time" in text
-    assert "- in 4 min: small on cpu:2, 30.0 % on the validation images after 2 min 8 s; it ended with 29.0 %" in text
+    assert (
+        "- in 4 min of wall time: small on cpu:2, 30.0 % on the validation images after 2 min 8 s; it ended with 29.0 %"
+        in text
+    )
 
 
 LATER = forecast(2, (9_000.0, 0.32, 0.20, 0.38), (14_400.0, 0.50, 0.36, 0.55), (28_800.0, 0.61, 0.55, 0.64))
@@ -187,11 +188,11 @@ def test_a_forecast_is_told_from_a_measurement_in_every_row() -> None:
 
 
 SAID = """\
-in 8.0 h: forecast of large on cpu:2, ~61.0 % (~55.0–64.0 %) on the validation images after ~8.0 h; measured: small on \
-cpu:2, 35.0 % on the validation images after 9 min
+in 8 h of wall time: forecast of large on cpu:2, ~61.0 % (~55.0–64.0 %) on the validation images after ~8.0 h; \
+measured: small on cpu:2, 35.0 % on the validation images after 9 min
 60 % on the validation images: soonest forecast of large on cpu:2 after ~8.0 h (~8.0 h at the earliest, perhaps never)
-70 %: reached by no cell; the best, forecast of large on cpu:2, had ~61.0 % on the validation images; the best \
-measured, small on cpu:2, had 35.0 %
+70 %: reached by no cell; the best, forecast of large on cpu:2, had ~61.0 % (~55.0–64.0 %) on the validation images; \
+the best measured, small on cpu:2, had 35.0 %
 on cpu:2: large does not get ahead of small in 1.5 h, on the validation images; small had stopped at 9 min
 on cpu:2, by the forecast of large: large is ahead of small from ~4.0 h on (~1.5–4.0 h, by the forecast's interval), \
 on the validation images; small had stopped at 9 min"""
@@ -220,7 +221,10 @@ def test_the_cheapest_may_be_another_than_the_soonest() -> None:
 def test_a_budget_before_the_first_epoch_buys_nothing_yet() -> None:
     """What came first is named."""
     (sentence, *_) = section_of(QUICKER, question=Question(budgets_s=(10.0,))).sentences
-    assert sentence == "in 10.0 s: nothing yet; the first was small on cpu:2 after 1 min 40 s"
+    assert sentence == (
+        "in 10 s of wall time: nothing yet; "
+        "the first was small on cpu:2, 10.0 % on the validation images after 1 min 40 s"
+    )
 
 
 def test_a_cell_without_the_cost_is_named() -> None:
@@ -242,7 +246,7 @@ def test_test_accuracy_is_never_called_validation_accuracy() -> None:
     assert texts(section, 0, "best test accuracy") == ("35.0 %",)
     assert section.legend.startswith("accuracy: best so far on the test images")
     assert section.sentences == (
-        "in 15 min: small on cpu:2, 35.0 % on the test images after 9 min",
+        "in 15 min of wall time: small on cpu:2, 35.0 % on the test images after 9 min",
         "30 % on the test images: soonest small on cpu:2 after 9 min",
     )
 
@@ -259,6 +263,6 @@ def test_budgets_and_recipes_of_a_matrix_are_said() -> None:
     cells = cells_of(made)
     for name, values in (("budget_s", [1800.0, 1800.0, 60.0]), ("recipe_axes", ["adam", "adam", "adam"])):
         cells[name] = pd.Series(values, dtype=typed(CELLS, ())["model"].dtype if name == "recipe_axes" else "Float64")
-    found = tradeoff_section(made, cells, partial(setting_label, with_batch_size=False), NOTHING_ASKED)
+    found = tradeoff_section(made, cells, setting_labels(rows_of(cells)), NOTHING_ASKED)
     assert found is not None
     assert found.sentences[-1].startswith("on cpu:2, budget 30 min: large does not get ahead of small")

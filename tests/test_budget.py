@@ -100,8 +100,8 @@ def test_the_table_says_what_the_budget_covers() -> None:
         console.print(report_view(frames(run_data(budget_trial(), budget_trial(budget_s=120.0)))))
     said = capture.get()
     assert "budget 14.5 s, 2 min of training and validation" in said
-    assert "cpu:2 in 14.5 s" in said
-    assert "cpu:2 in 2 min" in said
+    assert "cpu:2 for 14.5 s" in said
+    assert "cpu:2 for 2 min" in said
     assert "1.25" in said
 
 
@@ -152,8 +152,8 @@ def test_cells_are_called_by_what_tells_them_apart() -> None:
     ]
     brief = budget_trial(budget_s=120.0).trial.cell
     assert list(cell_labels([brief, replace(brief, batch_size=7)]).values()) == [
-        "small cpu:2, batch 100, in 2 min",
-        "small cpu:2, batch 7, in 2 min",
+        "small cpu:2, batch 100, for 2 min",
+        "small cpu:2, batch 7, for 2 min",
     ]
     report = frames(run_data(*(replace(budget_trial(), trial=replace(trial(), cell=cell)) for cell in (plain, smooth))))
     assert list(report.trials["recipe_axes"]) == ["label_smoothing=0", "label_smoothing=0.2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.columns import FRONTIER, LEGS
-from bench.analysis.curves import COSTS, Cost, median_curves
+from bench.analysis.curves import Axis, Cost, median_curves
 from bench.analysis.frame import rows_of
 from bench.analysis.frontier import frontier, legs
 from points_for_tests import any_curves, curve, forecast, points
@@ -109,8 +110,8 @@ def test_splits_are_never_compared() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(any_curves(), st.sampled_from(COSTS[:2]), st.randoms())
-def test_what_holds_of_any_frontier(rows: list[dict], cost: Cost, random) -> None:
+@given(any_curves(), st.sampled_from(get_args(Axis)), st.randoms())
+def test_what_holds_of_any_frontier(rows: list[dict], cost: Axis, random) -> None:
     """Cost and accuracy grow strictly, every point is on it or dominated by it, and no order of rows matters."""
     curves = median_curves(points(rows), cost)
     found = frontier(curves)

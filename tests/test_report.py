@@ -126,9 +126,9 @@ tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
 accuracy: best so far on the validation images; time: everything, start-up
 included; energy: training and validation, of the GPUs, or on a CPU of all
 packages; on the frontier: while nothing better takes as little time; over
-seeds: median, range from worst to best
-  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the
-  validation images
+seeds: what most of them have, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % (28.0 %
+  over 2 seeds) on the validation images
   on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation
   images; mnist_cnn had stopped at 11 min 34 s
 """
@@ -177,8 +177,8 @@ model  device   from     to  accuracy  point
 tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
 
 accuracy: best so far on the validation images; time: everything, start-up included; energy: training and validation, of the GPUs, or on a CPU of all
-packages; on the frontier: while nothing better takes as little time; over seeds: median, range from worst to best
-  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the validation images
+packages; on the frontier: while nothing better takes as little time; over seeds: what most of them have, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % (28.0 % over 2 seeds) on the validation images
   on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation images; mnist_cnn had stopped at 11 min 34 s
 """  # noqa: E501 -- a terminal of 150 columns
 
@@ -255,7 +255,7 @@ def test_energy_and_money_are_shown_with_their_digits() -> None:
         "850 J",
         "–",
     ]
-    assert [shown.share_word(target) for target in (0.6, 0.55, 0.125)] == ["60\xa0%", "55\xa0%", "12.5\xa0%"]
+    assert [shown.share_word(target) for target in (0.6, 0.55, 0.125)] == ["60 %", "55 %", "12.5 %"]
 
 
 def test_a_number_of_a_forecast_never_looks_measured() -> None:
