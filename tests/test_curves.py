@@ -200,3 +200,70 @@ def test_several_gpus_are_one_device() -> None:
     assert first["device"] == "gpu:0+1"
     assert first["joules"] == pytest.approx(2200.0)
     assert first["money"] == pytest.approx(0.032)
+
+
+def test_an_accuracy_is_what_was_counted() -> None:
+    """A share of images that TensorFlow told in 32 bits is rounded once, so that 3,500 of 5,000 is 0.7."""
+    widened = msgspec.structs.replace(DATASET, num_validation=0)
+    told = 0.699999988079071
+    assert [row["accuracy"] for row in points_of(with_accuracies(told))] == [0.7]
+    data = ok_trial(trial(dataset=widened), accuracy=told)
+    events = tuple(
+        msgspec.structs.replace(event, val_accuracy=None) if isinstance(event, Epoch) else event
+        for event in data.events
+    )
+    assert [row["accuracy"] for row in points_of(msgspec.structs.replace(data, events=events))] == [0.7]
+
+
+def test_the_median_of_two_seeds_is_what_one_of_them_has() -> None:
+    """A mean of two counts is neither: 501 of 5,000 would lie above the mean of 500 and 502, in its last digit."""
+    two = [*curve(1, (1.0, 500 / 5000)), *curve(1, (1.0, 502 / 5000), seed=1)]
+    assert columns(median_curves(points(two)), "accuracy") == [(0.1,)]
+
+
+def test_energy_and_money_beside_a_time_are_those_of_that_time() -> None:
+    """Money is of the time, energy linear between the ends of epochs, and none is known before a seed's first end."""
+    seeds = [
+        curve(1, (10.0, 0.1), (30.0, 0.2), seed=0),
+        curve(1, (20.0, 0.2), (40.0, 0.3), seed=1),
+        curve(1, (5.0, 0.1), (15.0, 0.3), seed=2),
+    ]
+    metered = [row | {"joules": 2.0 * row["t_s"], "money": 0.5 * row["t_s"]} for rows in seeds for row in rows]
+    found = median_curves(points(metered))
+    assert columns(found, "t_s", "joules", "money") == [
+        (10.0, None, 5.0),
+        (15.0, None, 7.5),
+        (20.0, 40.0, 10.0),
+        (30.0, 60.0, 15.0),
+        (40.0, 60.0, 20.0),
+    ]
+    by_money = median_curves(points(metered), "money")
+    assert columns(by_money, "cost", "money", "t_s", "accuracy") == [
+        ("money", row["money"], row["t_s"], row["accuracy"]) for row in rows_of(found)
+    ]
+    unknown = [row | {"joules": None if row["t_s"] == 30.0 else row["joules"]} for row in metered]
+    assert columns(median_curves(points(unknown)), "joules") == [(None,), (None,), (None,), (None,), (None,)]
+
+
+def test_a_forecast_does_not_forget_what_was_measured() -> None:
+    """It goes on from the same seed, or from the median where it is of none, and never falls below their best."""
+    measured = [*curve(1, (1.0, 0.2), (2.0, 0.4)), *curve(1, (1.0, 0.1), (2.0, 0.3), seed=1)]
+    ahead = forecast(1, (2.0, 0.1, 0.0, 0.2), (3.0, 0.15, 0.1, 0.9))
+    found = median_curves(points(measured, ahead))
+    assert columns(found[found["kind"] == "forecast"], "t_s", "accuracy", "accuracy_low", "accuracy_high") == [
+        (1.0, 0.1, 0.1, 0.1),
+        (2.0, 0.1, 0.1, 0.2),
+        (3.0, 0.15, 0.1, 0.9),
+    ]
+    other = [row | {"seed": 1} for row in forecast(1, (4.0, 0.2, 0.1, 0.5))]
+    found = median_curves(points(measured, other))
+    assert columns(found[found["kind"] == "forecast"], "t_s", "accuracy", "accuracy_high") == [
+        (1.0, 0.1, 0.1),
+        (2.0, 0.3, 0.3),
+        (4.0, 0.3, 0.5),
+    ]
+    assert columns(median_curves(points(ahead, curve(1, (1.0, 0.9), split="test"))), "split", "kind", "t_s") == [
+        ("test", "measured", 1.0),
+        ("validation", "forecast", 2.0),
+        ("validation", "forecast", 3.0),
+    ]

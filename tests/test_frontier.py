@@ -123,3 +123,21 @@ def test_what_holds_of_any_frontier(rows: list[dict], cost: Axis, random) -> Non
     told = rows_of(legs(found))
     assert sum(row[f"from_{cost}"] == at for row in told for at, _ in kept) == len(told)
     assert [row["leg"] for row in rows_of(found)] == sorted(row["leg"] for row in rows_of(found))
+
+
+def test_two_seeds_do_not_beat_what_one_of_them_has() -> None:
+    """Noise in the last digit of a mean made a point of the frontier; the median of two is one of them."""
+    two = [*curve(1, (5.0, 500 / 5000)), *curve(1, (5.0, 504 / 5000), seed=1)]
+    assert columns(frontier_of(curve(2, (4.0, 502 / 5000)), two), "cell") == [(2,)]
+
+
+def test_a_marginal_cost_is_as_certain_as_its_ends() -> None:
+    """It is a forecast's where either end is; where there is none, it is of no kind."""
+    found = frontier_of(curve(1, (1.0, 0.1)), forecast(2, (2.0, 0.2, 0.1, 0.3)), curve(3, (3.0, 0.3), (4.0, 0.4)))
+    assert columns(found, "kind", "marginal_kind") == [
+        ("measured", None),
+        ("forecast", "forecast"),
+        ("measured", "forecast"),
+        ("measured", "measured"),
+    ]
+    assert columns(legs(found), "marginal_kind") == [(None,), ("forecast",), ("forecast",)]

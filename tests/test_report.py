@@ -25,6 +25,7 @@ from bench.report import format as shown
 from bench.report.live import LiveView
 from bench.report.markdown import escape, markdown
 from bench.report.progress import Progress, rest_s
+from bench.report.question import Question
 from bench.report.terminal import report_view
 from bench.report.write import write_report
 from records_for_tests import (
@@ -211,6 +212,24 @@ def test_a_shown_duration_is_the_duration(seconds: float) -> None:
     words = shown.duration(seconds).replace(",", "").split()
     read = sum(float(number) * factors[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
     assert read == pytest.approx(seconds, rel=0.05)
+
+
+def test_a_duration_that_somebody_chose_loses_nothing() -> None:
+    """Down to tenths of a second; the unit changes where the number does."""
+    chosen = (0.04, 0.5, 14.5, 59.96, 60.0, 90.0, 3600.0, 3661.1, 3720.0, 86_400.0, 3_600_000.0)
+    assert [shown.exact_duration(seconds) for seconds in chosen] == [
+        "0.04 s",
+        "0.5 s",
+        "14.5 s",
+        "1 min",
+        "1 min",
+        "1 min 30 s",
+        "1 h",
+        "1 h 1 min 1.1 s",
+        "1 h 2 min",
+        "24 h",
+        "1,000 h",
+    ]
 
 
 def test_numbers_are_shown_with_their_unit() -> None:
@@ -409,6 +428,15 @@ def test_csv_and_parquet_hold_the_same_frames(tmp_path: Path) -> None:
         types = frame.drop(columns=lists).dtypes.to_dict()
         csv = pd.read_csv(tmp_path / "report" / f"{name}.csv", dtype=types)
         pd.testing.assert_frame_equal(csv.drop(columns=lists), frame.replace("", pd.NA).drop(columns=lists))
+
+
+def test_curves_are_over_time_whatever_is_asked(tmp_path: Path) -> None:
+    """A frontier by energy is one of cells whose energy is known; the curves hold all cells, over time."""
+    report = frames(run_data(ok_trial(trial()), ok_trial(trial(device=GPU))))
+    write_report(tmp_path, report, Question(by="joules"))
+    curves, by_energy = (pd.read_csv(tmp_path / "report" / f"{name}.csv") for name in ("curves", "frontier"))
+    assert (set(curves["cell"]), set(curves["cost"])) == ({1, 2}, {"t_s"})
+    assert (set(by_energy["cell"]), set(by_energy["cost"])) == ({2}, {"joules"})
 
 
 def test_a_report_is_written_again_over_the_old_one(tmp_path: Path) -> None:

@@ -157,3 +157,28 @@ def test_the_best_of_a_curve_is_where_it_was_reached_first() -> None:
     ]
     (best,) = bests(median_curves(points(made)))
     assert (best["t_s"], best["accuracy"], best["accuracy_low"], best["accuracy_high"]) == (2.0, 0.4, 0.3, 0.6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(any_curves())
+def test_a_target_is_reached_when_the_median_is(rows: list[dict]) -> None:
+    """Table and best have one definition: most seeds have reached it at the first point of the median that has it."""
+    made = points(rows)
+    curves = rows_of(median_curves(made))
+    for row in rows_of(times_to(made, [0.1, 0.2, 0.3])):
+        own = [each for each in curves if (each["cell"], each["kind"]) == (row["cell"], row["kind"])]
+        first = next((each["t_s"] for each in own if each["accuracy"] >= row["target"]), None)
+        assert row["t_s"] == first
+
+
+def test_a_forecast_has_reached_what_was_measured() -> None:
+    """A target that its cell reached before the forecast begins was reached then, and its best may be from there."""
+    made = points(curve(1, (1.0, 0.3), (2.0, 0.5)), forecast(1, (3.0, 0.4, 0.3, 0.45)))
+    assert [(row["kind"], row["t_s"]) for row in rows_of(times_to(made, [0.3]))] == [
+        ("measured", 1.0),
+        ("forecast", 1.0),
+    ]
+    assert [(best["kind"], best["t_s"], best["accuracy"]) for best in bests(median_curves(made))] == [
+        ("measured", 2.0, 0.5),
+        ("forecast", 2.0, 0.5),
+    ]

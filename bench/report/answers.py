@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.analysis.curves import DECIMALS
 from bench.analysis.stats import CONFIDENCE, MIN_REPEATS
 from bench.analysis.targets import best_within, cheapest, curve_key, soonest
 from bench.report.format import duration, energy, exact_duration, expected, money, share, share_word, span, times
@@ -199,7 +200,8 @@ def _rival(row: Row, curves: Sequence[Row], cells: Sequence[Row], budget_s: floa
         return ""
     quickest = min(within, key=lambda other: float(other["t_s"]))  # the first to finish an epoch
     last = [other for other in within if other["cell"] == quickest["cell"]][-1]
-    is_told = min(row["seeds"], last["seeds"]) >= MIN_REPEATS or row["accuracy"] - last["accuracy"] >= NOISE
+    lead = round(row["accuracy"] - last["accuracy"], DECIMALS)
+    is_told = min(row["seeds"], last["seeds"]) >= MIN_REPEATS or lead >= NOISE
     if is_told or last["cell"] == row["cell"]:
         return ""
     return f"; {_name(last, setting)} is within the noise of it ({share(last['accuracy'])})"
