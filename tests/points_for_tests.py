@@ -18,7 +18,7 @@ MODELS = {1: "small", 2: "large", 3: "other"}
 PARAMETERS = {1: 1_000, 2: 20_000, 3: 300_000}
 
 
-def curve(cell: int, *steps: tuple[float, float], seed: int | None = 0, **changes: Any) -> list[dict[str, Any]]:
+def curve(cell: int, *ends: tuple[float, float], seed: int | None = 0, **changes: Any) -> list[dict[str, Any]]:
     """Rows of a seed of a cell, from its times and accuracies; `changes` replaces columns of all of them."""
     common = dict.fromkeys(POINTS) | {
         "cell": cell,
@@ -35,16 +35,16 @@ def curve(cell: int, *steps: tuple[float, float], seed: int | None = 0, **change
     }
     return [
         common | {"epoch": epoch, "t_s": t_s, "accuracy": accuracy} | changes
-        for epoch, (t_s, accuracy) in enumerate(steps, start=1)
+        for epoch, (t_s, accuracy) in enumerate(ends, start=1)
     ]
 
 
-def forecast(cell: int, *steps: tuple[float, float, float, float], **changes: Any) -> list[dict[str, Any]]:
+def forecast(cell: int, *ends: tuple[float, float, float, float], **changes: Any) -> list[dict[str, Any]]:
     """Rows of a forecast, from times, accuracies and the ends of their intervals."""
-    rows = curve(cell, *((t_s, accuracy) for t_s, accuracy, _, _ in steps), seed=None)
+    rows = curve(cell, *((t_s, accuracy) for t_s, accuracy, _, _ in ends), seed=None)
     return [
         row | {"kind": "forecast", "status": None, "accuracy_low": low, "accuracy_high": high} | changes
-        for row, (_, _, low, high) in zip(rows, steps, strict=True)
+        for row, (_, _, low, high) in zip(rows, ends, strict=True)
     ]
 
 

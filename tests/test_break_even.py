@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,8 @@ def test_the_larger_model_gets_ahead_after_the_smaller_one_has_stopped() -> None
     (found,) = found_in(LARGE, SMALL)
     assert (found.small["model"], found.large["model"], found.device) == ("small", "large", "cpu:2")
     assert ends(found) == (8.0, 4.0, 8.0)
-    assert (found.horizon_s, found.small_stopped_s, found.basis, found.seeds) == (12.0, 3.0, "epochs", 1)
+    assert (found.horizon_s, found.small_end["t_s"], found.large_end["t_s"]) == (12.0, 3.0, 12.0)
+    assert (found.basis, found.seeds) == ("epochs", 1)
     assert (found.small["kind"], found.large["kind"]) == ("measured", "measured")
 
 
@@ -90,12 +93,12 @@ def test_an_axis_of_the_matrix_parts_the_pairs() -> None:
     assert (found.small["cell"], found.large["cell"]) == (1, 2)
 
 
-def three(cell: int, *steps: tuple[float, float], shifts_s: tuple[float, ...] = (0.0, 1.0, -1.0)) -> list[dict]:
+def three(cell: int, *ends_s: tuple[float, float], shifts_s: tuple[float, ...] = (0.0, 1.0, -1.0)) -> list[dict]:
     """Three seeds of a cell, each later or earlier by so much."""
     return [
         row
         for seed, shift_s in enumerate(shifts_s)
-        for row in curve(cell, *((t_s + shift_s, accuracy) for t_s, accuracy in steps), seed=seed)
+        for row in curve(cell, *((t_s + shift_s, accuracy) for t_s, accuracy in ends_s), seed=seed)
     ]
 
 
@@ -115,7 +118,7 @@ def test_seeds_may_disagree_on_whether_it_is_reached() -> None:
     small = three(1, (5.0, 0.3))
     large = [*curve(2, (30.0, 0.4)), *curve(2, (31.0, 0.4), seed=1), *curve(2, (32.0, 0.2), seed=2)]
     (found,) = found_in(small, large)
-    assert ends(found) == (32.0, 0.0, None)
+    assert ends(found) == (31.0, 0.0, None)
 
 
 def test_only_common_seeds_are_paired() -> None:
@@ -154,7 +157,7 @@ def test_what_holds_of_any_break_even(rows: list[dict], random) -> None:
             assert pair.low_s is not None
             assert pair.low_s <= pair.estimate_s <= (pair.high_s or pair.horizon_s) <= pair.horizon_s
         assert pair.low_s is None or pair.low_s <= (pair.high_s or pair.horizon_s)
-        assert pair.small_stopped_s <= pair.horizon_s
+        assert max(pair.small_end["t_s"], pair.large_end["t_s"]) == pair.horizon_s
     random.shuffle(rows)
     assert break_evens(points(rows), cells) == found
 
@@ -164,3 +167,45 @@ def test_resampling_gives_the_same_interval_again() -> None:
     rows = [three(1, (5.0, 0.1), (10.0, 0.3)), three(2, (12.0, 0.2), (30.0, 0.4))]
     assert found_in(*rows) == found_in(*rows)
     assert found_in(*rows)[0].low_s == pytest.approx(11.0)
+
+
+def test_an_axis_parts_the_pairs_even_where_nothing_ran_on_it() -> None:
+    """A small model at 2 min is not set against a large one at 5 min because its own 5 min failed."""
+    made = points([row | {"budget_s": 120.0} for row in SMALL], [row | {"budget_s": 300.0} for row in LARGE])
+    failed = curve(3, (1.0, 0.1), model="small", budget_s=300.0)
+    cells = cells_of(points(SMALL, LARGE, failed).assign(budget_s=[120.0] * 3 + [300.0] * 5))
+    assert break_evens(made, cells) == ()
+
+
+def test_noise_in_a_mean_is_no_lead() -> None:
+    """Two seeds of the larger model at 500 and 502 of 5,000 images are not ahead of 501."""
+    two = [*curve(2, (5.0, 500 / 5000)), *curve(2, (5.0, 502 / 5000), seed=1)]
+    (found,) = found_in(curve(1, (1.0, 501 / 5000)), two)
+    assert found.estimate_s is None
+
+
+def test_each_split_has_a_break_even() -> None:
+    """What was tested does not take the place of what was validated."""
+    tested = [[row | {"split": "test", "t_s": row["t_s"] + 100} for row in rows] for rows in (SMALL, LARGE)]
+    assert [(found.small["split"], found.estimate_s) for found in found_in(SMALL, LARGE, *tested)] == [
+        ("test", 108.0),
+        ("validation", 8.0),
+    ]
+
+
+def test_no_resample_takes_away_what_the_epochs_leave_open() -> None:
+    """Where the lead rests on every one of seven seeds, nearly all resamples lose it: the earliest time stays."""
+    majorities = list(combinations(range(7), 4))
+    small = [row for seed in range(7) for row in curve(1, (1.0, 0.5), seed=seed)]
+    large = [
+        row
+        for seed in range(7)
+        for row in curve(
+            2,
+            *((2.0 + i, 0.6 if seed in majority else 0.4) for i, majority in enumerate(majorities)),
+            (99.0, 0.6),
+            seed=seed,
+        )
+    ]
+    (found,) = found_in(small, large)
+    assert (found.estimate_s, found.low_s, found.high_s) == (2.0, 0.0, 99.0)

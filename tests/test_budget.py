@@ -10,15 +10,19 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from bench.analysis.arithmetic import flops_as_trained
+from bench.analysis.cells import cells
 from bench.analysis.frame import frames, rows_of
+from bench.cli.question import parse_question
+from bench.cli.report import render
 from bench.launch.resume import resume_point
 from bench.recipe import Recipe
 from bench.recipe_axes import variants
 from bench.records import Attempt, Epoch, Event, Flops, PhaseDone, Result, Spent, Steps, Trial, TrialData
-from bench.report.labels import cell_labels
+from bench.report import summary
+from bench.report.labels import cell_labels, setting_labels
 from bench.report.progress import Progress
 from bench.report.terminal import report_view
-from bench.store import TrialFolder
+from bench.store import RunFolder, TrialFolder
 from records_for_tests import end, epoch, run_data, start_up, trial
 from test_launch import write
 
@@ -101,8 +105,8 @@ def test_the_table_says_what_the_budget_covers() -> None:
         console.print(report_view(frames(run_data(budget_trial(), budget_trial(budget_s=120.0)))))
     said = capture.get()
     assert "budget 14.5 s, 2 min of training and validation" in said
-    assert "cpu:2 in 14.5 s" in said
-    assert "cpu:2 in 2 min" in said
+    assert "cpu:2 for 14.5 s" in said
+    assert "cpu:2 for 2 min" in said
     assert "1.25" in said
 
 
@@ -177,12 +181,50 @@ def test_cells_are_called_by_what_tells_them_apart() -> None:
     ]
     brief = budget_trial(budget_s=120.0).trial.cell
     assert list(cell_labels([brief, replace(brief, batch_size=7)]).values()) == [
-        "small cpu:2, batch 100, in 2 min",
-        "small cpu:2, batch 7, in 2 min",
+        "small cpu:2, batch 100, for 2 min",
+        "small cpu:2, batch 7, for 2 min",
     ]
     report = frames(run_data(*(replace(budget_trial(), trial=replace(trial(), cell=cell)) for cell in (plain, smooth))))
     assert list(report.trials["recipe_axes"]) == ["label_smoothing=0", "label_smoothing=0.2"]
     assert list(report.trials["recipe"]) == ["warmup=0.1", "warmup=0.1, label_smoothing=0.2"]
+
+
+def test_cells_are_called_alike_while_they_run_and_in_their_report() -> None:
+    """One rule names them: numbers of epochs where a model has several, budgets with all their seconds."""
+    brief, long = (trial(epochs=number) for number in (1, 3))
+    other = trial("other", epochs=5)
+    hour, more = budget_trial(budget_s=3600.0).trial, budget_trial(budget_s=3720.0).trial
+    for trials, names in (
+        ((brief, long, other), ["small cpu:2, 1 epoch", "small cpu:2, 3 epochs", "other cpu:2"]),
+        ((hour, more), ["small cpu:2, for 1 h", "small cpu:2, for 1 h 2 min"]),
+    ):
+        assert list(cell_labels(asked.cell for asked in trials).values()) == names
+        rows = rows_of(frames(run_data(*(TrialData(trial=asked) for asked in trials))).trials)
+        named = setting_labels(rows)
+        assert [f"{row['model']} {named(row)}" for row in rows] == [name.replace(",", "") for name in names]
+
+
+def test_a_budget_is_answered_by_what_was_trained_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the run folder to terminal and file, which share one summary: the cell that --budget made answers."""
+    calls: list[object] = []
+    monkeypatch.setattr(summary, "cells", lambda trials: calls.append(trials) or cells(trials))
+    data = run_data(budget_trial(clock="train", budget_s=12.5), budget_trial(clock="train", budget_s=120.0))
+    folder = RunFolder.create(tmp_path / "run", data.run)
+    for one in data.trials:
+        place = folder.trial(one.trial.key)
+        journal(place, list(one.events), ())
+        place.write_result(one.result)  # type: ignore[arg-type]
+    console = Console(width=400, file=io.StringIO())
+    with console.capture() as capture:
+        render(folder.path, console, parse_question(budgets=["12.5s", "2m"], targets=(), prices=(), by=None))
+    trained = "small on cpu:2, 28.0 % on the validation images (wall 25.0 s), 38.1 % on the test images"
+    for said in (
+        f"  trained for 12.5 s: {trained}; in 12.5 s of wall time: nothing yet\n",
+        f"; it ended with 38.1 % on the test images; trained for 2 min: {trained}\n",
+    ):
+        assert said in capture.get()
+        assert said.strip().strip("; ") in (folder.report / "report.md").read_text("utf-8")
+    assert len(calls) == 1
 
 
 # While it runs.

@@ -103,7 +103,7 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     assert len(bench.load(folder.path).trials) == 2
     asked = hourglass("report", folder.path, "--budget", "1m", "--target", "60%", "--price", "cpu=3.6", "--by", "money")
     assert asked.returncode == 0, asked.stderr
-    for said in ("in 1 min: small on cpu:2, 28.0 %", "60 %: reached by no cell", "The frontier by money"):
+    for said in ("in 1 min of wall time: small on cpu:2, 28.0 %", "60 %: reached by no cell", "The frontier by money"):
         assert said in asked.stdout
         assert said in (folder.report / "report.md").read_text("utf-8")
     unused = hourglass("report", folder.path, "--price", "gpu:0=2.1")

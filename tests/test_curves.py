@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.columns import COLUMNS, CURVES, POINTS
-from bench.analysis.curves import COSTS, Cost, curve_points, median_curves
+from bench.analysis.curves import Axis, curve_points, median_curves
 from bench.analysis.frame import frames, rows_of
 from bench.analysis.prices import price_per_hour, priceable
 from bench.records import Device, Epoch, TrialData
@@ -23,7 +25,7 @@ def points_of(*trials: TrialData, **prices: float) -> list[dict]:
     return rows_of(curve_points(report.trials, report.epochs, prices))
 
 
-def steps(frame: pd.DataFrame, *names: str) -> list[tuple]:
+def columns(frame: pd.DataFrame, *names: str) -> list[tuple]:
     """What a frame has in these columns."""
     return [tuple(row[name] for name in names) for row in rows_of(frame)]
 
@@ -121,7 +123,7 @@ def test_a_device_can_be_priced_by_several_names() -> None:
 
 
 def test_a_cells_curve_is_the_median_over_its_seeds() -> None:
-    """It steps where any seed does, begins where all have a point, and its band is from the worst to the best seed."""
+    """It rises where any seed does, begins where most have a point, and its band is from the worst to the best seed."""
     found = median_curves(
         points(
             curve(1, (1.0, 0.1), (3.0, 0.3), seed=0),
@@ -129,25 +131,26 @@ def test_a_cells_curve_is_the_median_over_its_seeds() -> None:
             curve(1, (2.5, 0.6), (5.0, 0.9), seed=2),
         )
     )
-    assert steps(found, "t_s", "accuracy", "accuracy_low", "accuracy_high", "seeds") == [
-        (2.5, 0.2, 0.1, 0.6, 3),
-        (3.0, 0.3, 0.2, 0.6, 3),
-        (4.0, 0.4, 0.3, 0.6, 3),
-        (5.0, 0.4, 0.3, 0.9, 3),
+    assert columns(found, "t_s", "accuracy", "accuracy_low", "accuracy_high", "begun", "seeds") == [
+        (2.0, 0.1, 0.1, 0.2, 2, 3),
+        (2.5, 0.2, 0.1, 0.6, 3, 3),
+        (3.0, 0.3, 0.2, 0.6, 3, 3),
+        (4.0, 0.4, 0.3, 0.6, 3, 3),
+        (5.0, 0.4, 0.3, 0.9, 3, 3),
     ]
     assert set(found["cost"]) == {"t_s"}
 
 
 def test_a_curve_over_energy_has_the_median_time() -> None:
-    """What is not the axis is the median over seeds at that cost; points without the axis are left out."""
+    """The time is that by which most seeds had spent as much, linear between epochs; points without energy are out."""
     a, b = curve(1, (1.0, 0.1), (2.0, 0.2)), curve(1, (3.0, 0.2), (6.0, 0.3), seed=1)
     for row, joules in zip([*a, *b], [10.0, 20.0, 10.0, 30.0], strict=True):
         row["joules"] = joules
     found = median_curves(points(a, b, curve(2, (1.0, 0.9))), "joules")
-    assert steps(found, "cell", "joules", "t_s", "accuracy") == [
-        (1, 10.0, 2.0, pytest.approx(0.15)),
-        (1, 20.0, 2.5, pytest.approx(0.2)),
-        (1, 30.0, 4.0, pytest.approx(0.25)),
+    assert columns(found, "cell", "joules", "t_s", "accuracy") == [
+        (1, 10.0, 3.0, 0.1),
+        (1, 20.0, 4.5, 0.2),
+        (1, 30.0, 6.0, 0.2),
     ]
     assert len(median_curves(points(a, b), "money")) == 0
 
@@ -157,26 +160,27 @@ def test_a_seed_that_was_cut_short_does_not_stand_for_one_that_was_not() -> None
     ended = curve(1, (1.0, 0.1), (2.0, 0.4))
     stopped = curve(1, (1.0, 0.2), seed=1, status="interrupted")
     diverged = curve(1, (1.0, 0.2), seed=1, status="diverged")
-    assert steps(median_curves(points(ended, stopped)), "accuracy", "seeds") == [(0.1, 1), (0.4, 1)]
-    assert steps(median_curves(points(ended, diverged)), "accuracy", "seeds") == [
-        (pytest.approx(0.15), 2),
-        (pytest.approx(0.3), 2),
+    assert columns(median_curves(points(ended, stopped)), "accuracy", "seeds") == [(0.1, 1), (0.4, 1)]
+    assert columns(median_curves(points(ended, diverged)), "accuracy", "seeds") == [
+        (0.1, 2),
+        (0.2, 2),
     ]
-    assert steps(median_curves(points(stopped)), "accuracy", "seeds") == [(0.2, 1)]
+    assert columns(median_curves(points(stopped)), "accuracy", "seeds") == [(0.2, 1)]
 
 
 def test_a_forecast_is_a_curve_of_its_own() -> None:
-    """It stands beside what was measured of its cell, is called a forecast, and keeps its own interval."""
+    """It goes on from what was measured of its cell, is called a forecast, and keeps its own interval."""
     found = median_curves(points(forecast(1, (5.0, 0.6, 0.5, 0.65)), curve(1, (1.0, 0.1))))
-    assert steps(found, "kind", "t_s", "accuracy", "accuracy_low", "accuracy_high") == [
+    assert columns(found, "kind", "t_s", "accuracy", "accuracy_low", "accuracy_high") == [
         ("measured", 1.0, 0.1, 0.1, 0.1),
+        ("forecast", 1.0, 0.1, 0.1, 0.1),
         ("forecast", 5.0, 0.6, 0.5, 0.65),
     ]
 
 
 @settings(max_examples=50, deadline=None)
-@given(any_curves(), st.sampled_from(COSTS[:2]), st.randoms())
-def test_what_holds_of_any_curve(rows: list[dict], cost: Cost, random) -> None:
+@given(any_curves(), st.sampled_from(get_args(Axis)), st.randoms())
+def test_what_holds_of_any_curve(rows: list[dict], cost: Axis, random) -> None:
     """Curves grow, lie within their band, and do not depend on the order of the points."""
     found = median_curves(points(rows), cost)
     for _, group in found.groupby(["cell", "kind"]):
@@ -196,3 +200,70 @@ def test_several_gpus_are_one_device() -> None:
     assert first["device"] == "gpu:0+1"
     assert first["joules"] == pytest.approx(2200.0)
     assert first["money"] == pytest.approx(0.032)
+
+
+def test_an_accuracy_is_what_was_counted() -> None:
+    """A share of images that TensorFlow told in 32 bits is rounded once, so that 3,500 of 5,000 is 0.7."""
+    widened = msgspec.structs.replace(DATASET, num_validation=0)
+    told = 0.699999988079071
+    assert [row["accuracy"] for row in points_of(with_accuracies(told))] == [0.7]
+    data = ok_trial(trial(dataset=widened), accuracy=told)
+    events = tuple(
+        msgspec.structs.replace(event, val_accuracy=None) if isinstance(event, Epoch) else event
+        for event in data.events
+    )
+    assert [row["accuracy"] for row in points_of(msgspec.structs.replace(data, events=events))] == [0.7]
+
+
+def test_the_median_of_two_seeds_is_what_one_of_them_has() -> None:
+    """A mean of two counts is neither: 501 of 5,000 would lie above the mean of 500 and 502, in its last digit."""
+    two = [*curve(1, (1.0, 500 / 5000)), *curve(1, (1.0, 502 / 5000), seed=1)]
+    assert columns(median_curves(points(two)), "accuracy") == [(0.1,)]
+
+
+def test_energy_and_money_beside_a_time_are_those_of_that_time() -> None:
+    """Money is of the time, energy linear between the ends of epochs, and none is known before a seed's first end."""
+    seeds = [
+        curve(1, (10.0, 0.1), (30.0, 0.2), seed=0),
+        curve(1, (20.0, 0.2), (40.0, 0.3), seed=1),
+        curve(1, (5.0, 0.1), (15.0, 0.3), seed=2),
+    ]
+    metered = [row | {"joules": 2.0 * row["t_s"], "money": 0.5 * row["t_s"]} for rows in seeds for row in rows]
+    found = median_curves(points(metered))
+    assert columns(found, "t_s", "joules", "money") == [
+        (10.0, None, 5.0),
+        (15.0, None, 7.5),
+        (20.0, 40.0, 10.0),
+        (30.0, 60.0, 15.0),
+        (40.0, 60.0, 20.0),
+    ]
+    by_money = median_curves(points(metered), "money")
+    assert columns(by_money, "cost", "money", "t_s", "accuracy") == [
+        ("money", row["money"], row["t_s"], row["accuracy"]) for row in rows_of(found)
+    ]
+    unknown = [row | {"joules": None if row["t_s"] == 30.0 else row["joules"]} for row in metered]
+    assert columns(median_curves(points(unknown)), "joules") == [(None,), (None,), (None,), (None,), (None,)]
+
+
+def test_a_forecast_does_not_forget_what_was_measured() -> None:
+    """It goes on from the same seed, or from the median where it is of none, and never falls below their best."""
+    measured = [*curve(1, (1.0, 0.2), (2.0, 0.4)), *curve(1, (1.0, 0.1), (2.0, 0.3), seed=1)]
+    ahead = forecast(1, (2.0, 0.1, 0.0, 0.2), (3.0, 0.15, 0.1, 0.9))
+    found = median_curves(points(measured, ahead))
+    assert columns(found[found["kind"] == "forecast"], "t_s", "accuracy", "accuracy_low", "accuracy_high") == [
+        (1.0, 0.1, 0.1, 0.1),
+        (2.0, 0.1, 0.1, 0.2),
+        (3.0, 0.15, 0.1, 0.9),
+    ]
+    other = [row | {"seed": 1} for row in forecast(1, (4.0, 0.2, 0.1, 0.5))]
+    found = median_curves(points(measured, other))
+    assert columns(found[found["kind"] == "forecast"], "t_s", "accuracy", "accuracy_high") == [
+        (1.0, 0.1, 0.1),
+        (2.0, 0.3, 0.3),
+        (4.0, 0.3, 0.5),
+    ]
+    assert columns(median_curves(points(ahead, curve(1, (1.0, 0.9), split="test"))), "split", "kind", "t_s") == [
+        ("test", "measured", 1.0),
+        ("validation", "forecast", 2.0),
+        ("validation", "forecast", 3.0),
+    ]

@@ -19,13 +19,13 @@ def asked(**words: object) -> Question:
 def test_words_become_numbers() -> None:
     """Budgets are durations, targets shares or percent, prices a device with what an hour costs."""
     found = asked(
-        budgets=["90", "30m", "8h"],
+        budgets=["90", "30m", "90s", "8h"],
         targets=["0.6", "60%", " 12.5 %", "1"],
         prices=["cpu=0.05", "gpu:0 = 2"],
         by="money",
     )
     assert found.budgets_s == (90.0, 1800.0, 28_800.0)
-    assert found.targets == (0.6, 0.6, 0.125, 1.0)
+    assert found.targets == (0.6, 0.125, 1.0)
     assert found.prices == {"cpu": 0.05, "gpu:0": 2.0}
     assert found.by == "money"
     assert asked() == NOTHING_ASKED
@@ -45,6 +45,17 @@ def test_a_price_is_a_device_and_a_number(price: str) -> None:
     """Anything else is refused with what to write."""
     with pytest.raises(UsageError, match=r"such as gpu:0=2\.1; received"):
         asked(prices=[price])
+
+
+def test_a_device_has_one_price() -> None:
+    """A second one is refused, however it is written, rather than taken for a correction."""
+    with pytest.raises(UsageError, match=r"--price cpu: 1 and 0\.5; give one price for a device"):
+        asked(prices=["cpu=1", "gpu=1", "cpu = 0.5"])
+
+
+def test_percent_is_the_share_that_was_meant() -> None:
+    """A hundredth of 33.3 is not 0.333 to a computer; what is asked is."""
+    assert asked(targets=["33.3%", "0.333"]).targets == (0.333,)
 
 
 def test_a_budget_is_a_duration() -> None:
@@ -77,6 +88,6 @@ def test_a_frontier_by_what_was_not_measured_is_refused() -> None:
         check_question(asked(by="energy"), frames(run_data(cpu)))
     check_question(asked(by="energy"), frames(run_data(cpu, gpu)))
     failed = ended_trial(trial(device=GPU), status="failed", reason="boom")
-    with pytest.raises(UsageError, match="--by money: no price for a device that trained"):
+    with pytest.raises(UsageError, match=r"--by money: no price for a device that trained; those are cpu:2$"):
         check_question(asked(by="money", prices=["gpu=1"]), frames(run_data(cpu, failed)))
     check_question(asked(by="energy"), frames(run_data(failed)))

@@ -25,6 +25,7 @@ from bench.report import format as shown
 from bench.report.live import LiveView
 from bench.report.markdown import escape, markdown
 from bench.report.progress import Progress, rest_s
+from bench.report.question import Question
 from bench.report.terminal import report_view
 from bench.report.write import write_report
 from records_for_tests import (
@@ -126,9 +127,9 @@ tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
 accuracy: best so far on the validation images; time: everything, start-up
 included; energy: training and validation, of the GPUs, or on a CPU of all
 packages; on the frontier: while nothing better takes as little time; over
-seeds: median, range from worst to best
-  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the
-  validation images
+seeds: what most of them have, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % (28.0 %
+  over 2 seeds) on the validation images
   on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation
   images; mnist_cnn had stopped at 11 min 34 s
 """
@@ -177,8 +178,8 @@ model  device   from     to  accuracy  point
 tiny   gpu:1   7.0 s  7.0 s    28.0 %      –
 
 accuracy: best so far on the validation images; time: everything, start-up included; energy: training and validation, of the GPUs, or on a CPU of all
-packages; on the frontier: while nothing better takes as little time; over seeds: median, range from worst to best
-  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % on the validation images
+packages; on the frontier: while nothing better takes as little time; over seeds: what most of them have, range from worst to best
+  30 %: reached by no cell; the best, mnist_cnn on cpu:2, had 28.0 % (28.0 % over 2 seeds) on the validation images
   on cpu:2: mbn does not get ahead of mnist_cnn in 11.7 h, on the validation images; mnist_cnn had stopped at 11 min 34 s
 """  # noqa: E501 -- a terminal of 150 columns
 
@@ -211,6 +212,24 @@ def test_a_shown_duration_is_the_duration(seconds: float) -> None:
     words = shown.duration(seconds).replace(",", "").split()
     read = sum(float(number) * factors[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
     assert read == pytest.approx(seconds, rel=0.05)
+
+
+def test_a_duration_that_somebody_chose_loses_nothing() -> None:
+    """Down to tenths of a second; the unit changes where the number does."""
+    chosen = (0.04, 0.5, 14.5, 59.96, 60.0, 90.0, 3600.0, 3661.1, 3720.0, 86_400.0, 3_600_000.0)
+    assert [shown.exact_duration(seconds) for seconds in chosen] == [
+        "0.04 s",
+        "0.5 s",
+        "14.5 s",
+        "1 min",
+        "1 min",
+        "1 min 30 s",
+        "1 h",
+        "1 h 1 min 1.1 s",
+        "1 h 2 min",
+        "24 h",
+        "1,000 h",
+    ]
 
 
 def test_numbers_are_shown_with_their_unit() -> None:
@@ -255,7 +274,7 @@ def test_energy_and_money_are_shown_with_their_digits() -> None:
         "850 J",
         "–",
     ]
-    assert [shown.share_word(target) for target in (0.6, 0.55, 0.125)] == ["60\xa0%", "55\xa0%", "12.5\xa0%"]
+    assert [shown.share_word(target) for target in (0.6, 0.55, 0.125)] == ["60 %", "55 %", "12.5 %"]
 
 
 def test_a_number_of_a_forecast_never_looks_measured() -> None:
@@ -409,6 +428,15 @@ def test_csv_and_parquet_hold_the_same_frames(tmp_path: Path) -> None:
         types = frame.drop(columns=lists).dtypes.to_dict()
         csv = pd.read_csv(tmp_path / "report" / f"{name}.csv", dtype=types)
         pd.testing.assert_frame_equal(csv.drop(columns=lists), frame.replace("", pd.NA).drop(columns=lists))
+
+
+def test_curves_are_over_time_whatever_is_asked(tmp_path: Path) -> None:
+    """A frontier by energy is one of cells whose energy is known; the curves hold all cells, over time."""
+    report = frames(run_data(ok_trial(trial()), ok_trial(trial(device=GPU))))
+    write_report(tmp_path, report, Question(by="joules"))
+    curves, by_energy = (pd.read_csv(tmp_path / "report" / f"{name}.csv") for name in ("curves", "frontier"))
+    assert (set(curves["cell"]), set(curves["cost"])) == ({1, 2}, {"t_s"})
+    assert (set(by_energy["cell"]), set(by_energy["cost"])) == ({2}, {"joules"})
 
 
 def test_a_report_is_written_again_over_the_old_one(tmp_path: Path) -> None:

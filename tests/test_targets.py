@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.analysis.columns import TARGETS
 from bench.analysis.curves import median_curves
 from bench.analysis.frame import rows_of
-from bench.analysis.targets import best_within, bests, cheapest, soonest, times_to
+from bench.analysis.targets import best_within, bests, cheapest, cost_in_question, soonest, times_to
 from points_for_tests import any_curves, curve, forecast, points
 
 
@@ -22,6 +22,11 @@ def only(found: pd.DataFrame, *names: str) -> tuple:
 def names(rows: tuple[dict, ...]) -> list[tuple]:
     """Which cells an answer names."""
     return [(row["cell"], row["kind"]) for row in rows]
+
+
+def at(times: pd.DataFrame, target: float) -> list[dict]:
+    """The rows of one target."""
+    return rows_of(times[times["target"] == target])
 
 
 SPREAD = ("reached", "seeds", "t_s", "t_low_s", "t_high_s", "horizon_s")
@@ -48,15 +53,17 @@ def test_a_seed_that_never_reached_it_takes_for_ever() -> None:
     """The median is known where most seeds reached it, its upper end only where all did."""
     two = [curve(1, (at_s, 0.5), seed=seed) for seed, at_s in enumerate([4.0, 2.0])]
     never = curve(1, (9.0, 0.1), seed=2)
-    assert only(times_to(points(*two), [0.5]), *SPREAD) == (2, 2, 3.0, 2.0, 4.0, 4.0)
+    assert only(times_to(points(*two), [0.5]), *SPREAD) == (2, 2, 4.0, 2.0, 4.0, 4.0)
     assert only(times_to(points(*two, never), [0.5]), *SPREAD) == (2, 3, 4.0, 2.0, None, 9.0)
     assert only(times_to(points(two[0], never), [0.5]), *SPREAD) == (1, 2, None, 4.0, None, 9.0)
 
 
-def test_energy_and_money_until_then_are_medians_too() -> None:
-    """They are missing where any seed that reached the target has none."""
-    priced = [curve(1, (2.0 + seed, 0.5), seed=seed, money=0.5 * seed) for seed in range(3)]
-    assert only(times_to(points(*priced), [0.5]), "t_s", "money", "joules") == (3.0, 0.5, None)
+def test_energy_and_money_until_then_are_those_of_that_time() -> None:
+    """Money is the price times the time; energy is that of most seeds, whether or not they had reached it by then."""
+    seeds = [curve(1, (2.0 + seed, 0.5), (8.0, 0.6), seed=seed) for seed in range(3)]
+    metered = [row | {"money": 0.5 * row["t_s"], "joules": 10.0 * row["t_s"]} for rows in seeds for row in rows]
+    assert only(times_to(points(metered), [0.5]), "t_s", "money", "joules") == (3.0, 1.5, None)
+    assert only(times_to(points(metered), [0.6]), "t_s", "money", "joules") == (8.0, 4.0, 80.0)
 
 
 def test_a_forecast_reaches_it_within_its_interval() -> None:
@@ -71,40 +78,44 @@ def test_a_forecast_reaches_it_within_its_interval() -> None:
 def test_a_budget_buys_the_best_that_is_done_by_then() -> None:
     """The best accuracy within the time, where it was reached first; nothing if nothing was that quick."""
     curves = median_curves(points(curve(1, (1.0, 0.2), (3.0, 0.3)), curve(2, (2.0, 0.1), (6.0, 0.6), (7.0, 0.6))))
-    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(curves, 5.0)] == [(1, 3.0, 0.3)]
-    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(curves, 3600.0)] == [(2, 6.0, 0.6)]
-    assert best_within(curves, 0.5) == ()
-    assert [row["t_s"] for row in best_within(curves, 1.0)] == [1.0]
+    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(rows_of(curves), 5.0)] == [(1, 3.0, 0.3)]
+    assert [(row["cell"], row["t_s"], row["accuracy"]) for row in best_within(rows_of(curves), 3600.0)] == [
+        (2, 6.0, 0.6)
+    ]
+    assert best_within(rows_of(curves), 0.5) == ()
+    assert [row["t_s"] for row in best_within(rows_of(curves), 1.0)] == [1.0]
 
 
 def test_a_forecast_never_answers_alone() -> None:
     """Where the best is a forecast, the best that was measured stands beside it."""
     made = points(curve(1, (1.0, 0.2), (3.0, 0.5)), forecast(2, (2.0, 0.5, 0.4, 0.6), (4.0, 0.7, 0.4, 0.8)))
     curves, times = median_curves(made), times_to(made, [0.5, 0.6])
-    assert names(best_within(curves, 10.0)) == [(2, "forecast"), (1, "measured")]
-    assert names(best_within(curves, 1.0)) == [(1, "measured")]
-    assert names(soonest(times, 0.5)) == [(2, "forecast"), (1, "measured")]
-    assert names(soonest(times, 0.6)) == [(2, "forecast")]
+    assert names(best_within(rows_of(curves), 10.0)) == [(2, "forecast"), (1, "measured")]
+    assert names(best_within(rows_of(curves), 1.0)) == [(1, "measured")]
+    assert names(soonest(at(times, 0.5))) == [(2, "forecast"), (1, "measured")]
+    assert names(soonest(at(times, 0.6))) == [(2, "forecast")]
 
 
 def test_of_equals_the_measured_one_answers() -> None:
     """A forecast of the same accuracy at the same time, or as soon, does not come first."""
     made = points(forecast(1, (1.0, 0.5, 0.4, 0.6)), curve(2, (1.0, 0.5)))
-    assert names(best_within(median_curves(made), 2.0)) == [(2, "measured")]
-    assert names(soonest(times_to(made, [0.5]), 0.5)) == [(2, "measured")]
+    assert names(best_within(rows_of(median_curves(made)), 2.0)) == [(2, "measured")]
+    assert names(soonest(rows_of(times_to(made, [0.5])))) == [(2, "measured")]
 
 
 def test_the_soonest_need_not_be_the_cheapest() -> None:
-    """Cheapest is by money, without prices by energy, and without either there is no answer."""
+    """Cheapest is by the cost in question: money where any device has a price; where it is unknown, no answer."""
     quick = curve(1, (1.0, 0.5), money=3.0, joules=10.0)
     slow = curve(2, (9.0, 0.5), money=1.0, joules=20.0)
-    assert names(soonest(times_to(points(quick, slow), [0.5]), 0.5)) == [(1, "measured")]
-    assert names(cheapest(times_to(points(quick, slow), [0.5]), 0.5)) == [(2, "measured")]
+    assert names(soonest(rows_of(times_to(points(quick, slow), [0.5])))) == [(1, "measured")]
+    assert names(cheapest(rows_of(times_to(points(quick, slow), [0.5])), "money")) == [(2, "measured")]
     unpriced = [[row | {"money": None} for row in rows] for rows in (quick, slow)]
-    assert names(cheapest(times_to(points(*unpriced), [0.5]), 0.5)) == [(1, "measured")]
+    assert names(cheapest(rows_of(times_to(points(*unpriced), [0.5])), "joules")) == [(1, "measured")]
     unmetered = [[row | {"joules": None} for row in rows] for rows in unpriced]
-    assert cheapest(times_to(points(*unmetered), [0.5]), 0.5) == ()
-    assert soonest(times_to(points(quick), [0.9]), 0.9) == ()
+    assert cheapest(rows_of(times_to(points(*unmetered), [0.5])), "joules") == ()
+    assert [cost_in_question(points(*rows)) for rows in ((quick, slow), unpriced)] == ["money", "joules"]
+    assert cheapest(rows_of(times_to(points(*unpriced), [0.5])), "money") == ()
+    assert soonest(rows_of(times_to(points(quick), [0.9]))) == ()
 
 
 @settings(max_examples=50, deadline=None)
@@ -129,7 +140,7 @@ def test_what_holds_of_any_target(rows: list[dict], random) -> None:
 def test_a_budget_buys_no_less_than_a_smaller_one(rows: list[dict], budget_s: int) -> None:
     """With more time the answer is at least as accurate, and it is within the budget."""
     curves = median_curves(points(rows))
-    answer, later = best_within(curves, budget_s), best_within(curves, budget_s + 1)
+    answer, later = best_within(rows_of(curves), budget_s), best_within(rows_of(curves), budget_s + 1)
     if answer:
         assert answer[0]["t_s"] <= budget_s
         assert later[0]["accuracy"] >= answer[0]["accuracy"]
@@ -146,3 +157,28 @@ def test_the_best_of_a_curve_is_where_it_was_reached_first() -> None:
     ]
     (best,) = bests(median_curves(points(made)))
     assert (best["t_s"], best["accuracy"], best["accuracy_low"], best["accuracy_high"]) == (2.0, 0.4, 0.3, 0.6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(any_curves())
+def test_a_target_is_reached_when_the_median_is(rows: list[dict]) -> None:
+    """Table and best have one definition: most seeds have reached it at the first point of the median that has it."""
+    made = points(rows)
+    curves = rows_of(median_curves(made))
+    for row in rows_of(times_to(made, [0.1, 0.2, 0.3])):
+        own = [each for each in curves if (each["cell"], each["kind"]) == (row["cell"], row["kind"])]
+        first = next((each["t_s"] for each in own if each["accuracy"] >= row["target"]), None)
+        assert row["t_s"] == first
+
+
+def test_a_forecast_has_reached_what_was_measured() -> None:
+    """A target that its cell reached before the forecast begins was reached then, and its best may be from there."""
+    made = points(curve(1, (1.0, 0.3), (2.0, 0.5)), forecast(1, (3.0, 0.4, 0.3, 0.45)))
+    assert [(row["kind"], row["t_s"]) for row in rows_of(times_to(made, [0.3]))] == [
+        ("measured", 1.0),
+        ("forecast", 1.0),
+    ]
+    assert [(best["kind"], best["t_s"], best["accuracy"]) for best in bests(median_curves(made))] == [
+        ("measured", 2.0, 0.5),
+        ("forecast", 2.0, 0.5),
+    ]

@@ -7,9 +7,10 @@ import pytest
 
 from bench.analysis.cells import SPREADS, cells
 from bench.analysis.columns import CELLS
-from bench.analysis.frame import frames, rows_of
+from bench.analysis.frame import frames, rows_of, typed
 from bench.analysis.tradeoff import TradeOff, tradeoffs
 from bench.records import TrialData
+from bench.report.answers import tradeoff_sentence
 from records_for_tests import GPU, ended_trial, ok_trial, run_data, start_up, trial
 
 
@@ -155,3 +156,45 @@ def test_a_recipes_own_choice_does_not_part_the_comparison() -> None:
     )
     assert found.setting == ()
     assert found.times == 2.0
+
+
+def test_within_a_budget_times_are_not_compared() -> None:
+    """Both take as long as the budget: what is said is which is more accurate, the one with fewer parameters first."""
+    rows = [
+        {"cell": 1, "model": "large", "parameters": 20, "train_s": 119.0, "test_accuracy": 0.612},
+        {"cell": 2, "model": "small", "parameters": 10, "train_s": 120.0, "test_accuracy": 0.562},
+    ]
+    common = {"device": "cpu:2", "n_ok": 1, "budget_s": 120.0, "budget_clock": "fit", "flags": ()}
+    made = typed(CELLS, [dict.fromkeys(CELLS) | common | row for row in rows])
+    (found,) = tradeoffs(made)
+    assert (found.small.model, found.large.model, found.budget_s) == ("small", "large", 120.0)
+    said = "on cpu:2, in a budget of 2 min: large reaches 5.0 points more than small (61.2 % against 56.2 %)"
+    assert tradeoff_sentence(found) == said
+    worse = made.assign(test_accuracy=made["test_accuracy"][::-1].to_list())
+    assert "large reaches 5.0 points less than small" in tradeoff_sentence(*tradeoffs(worse))
+    # Where models ran for several budgets, the one that they share is said once.
+    other = dict.fromkeys(CELLS) | common | rows[1] | {"cell": 3, "budget_s": 60.0}
+    assert tradeoff_sentence(*tradeoffs(typed(CELLS, [*rows_of(made), other]))) == said
+
+
+def test_cells_of_different_budgets_are_not_compared_because_one_failed() -> None:
+    """An axis of the matrix is one too where the cells on it failed."""
+    common = {"device": "cpu:2", "train_s": 60.0, "test_accuracy": 0.5, "budget_clock": "fit", "flags": ()}
+    made = [("small", 60.0, 1), ("small", 120.0, 0), ("large", 120.0, 1), ("large", 60.0, 0)]
+    rows = [
+        dict.fromkeys(CELLS) | common | {"cell": cell, "model": model, "budget_s": budget_s, "n_ok": n_ok}
+        for cell, (model, budget_s, n_ok) in enumerate(made, start=1)
+    ]
+    assert tradeoffs(typed(CELLS, rows)) == ()
+
+
+def test_numbers_of_epochs_are_an_axis() -> None:
+    """A model that ran for 2 and for 3 epochs is not set against itself."""
+    found = tradeoffs_of(
+        ok_trial(trial("small", epochs=2)),
+        ok_trial(trial("small", epochs=3)),
+        ok_trial(trial("large", epochs=2), train_s=20.0),
+    )
+    assert [(pair.setting, pair.small.model, pair.large.model) for pair in found] == [
+        ((("epochs_asked", 2),), "small", "large")
+    ]

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bench.analysis.curves import SeedCurves, high, low, seed_curves, steps
+from bench.analysis.curves import SeedCurves, finite, high, low, seed_curves
 from bench.analysis.frame import rows_of
 from bench.analysis.stats import CONFIDENCE, MIN_REPEATS
-from bench.analysis.tradeoff import Setting, comparable
+from bench.analysis.targets import curve_key
+from bench.analysis.tradeoff import Setting, comparable, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bench.analysis.curves import Kind
     from bench.analysis.rows import Row
 
     Floats = NDArray[np.float64]
@@ -46,7 +46,8 @@ class BreakEven:
         low_s: The earliest that it may have been; None if it cannot have been.
         high_s: The latest that it may have been; None if it may not have been at all.
         horizon_s: When the last of both stopped.
-        small_stopped_s: When the last seed of the small one stopped.
+        small_end: The last point of the small one, of the seed that stopped last: when, and how it ended.
+        large_end: Likewise of the large one.
         seeds: Seeds of both that were compared, if pairs; else of the side that has fewer.
         basis: What the ends rest on. Accuracy is known only at the ends of `epochs`: in between it has at least the
             value before and, as long as it grows, at most the value after. From three common `seeds` on, 95 % of the
@@ -61,7 +62,8 @@ class BreakEven:
     low_s: float | None
     high_s: float | None
     horizon_s: float
-    small_stopped_s: float
+    small_end: Row
+    large_end: Row
     seeds: int
     basis: Basis
 
@@ -79,11 +81,11 @@ def break_evens(points: pd.DataFrame, cells: pd.DataFrame) -> tuple[BreakEven, .
     Returns:
         By device in the order of the cells, then by growing size.
     """
-    known = {(curves.first["cell"], curves.first["kind"]): curves for curves in seed_curves(points)}
-    begun = {cell for cell, _ in known}
+    known = {curve_key(curves.first): curves for curves in seed_curves(points)}
+    begun = {cell for cell, _, _ in known}
     found: list[BreakEven] = []
-    for device, setting, group in comparable([row for row in rows_of(cells) if row["cell"] in begun]):
-        small, *others = sorted(group, key=_size)
+    for device, setting, group in comparable(rows_of(cells), begun):
+        small, *others = sorted(group, key=size)
         for large in others:
             if large["model"] != small["model"]:
                 pairs = _pairs(known, small["cell"], large["cell"])
@@ -92,7 +94,7 @@ def break_evens(points: pd.DataFrame, cells: pd.DataFrame) -> tuple[BreakEven, .
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Steps:
+class _Accuracies:
     """Accuracy at moments, each an array of seeds × moments; minus infinity before a seed's first point.
 
     Attributes:
@@ -105,37 +107,22 @@ class _Steps:
     least: Floats
     most: Floats
 
-    def of(self, seeds: NDArray[np.int64]) -> _Steps:
+    def of(self, seeds: NDArray[np.int64]) -> _Accuracies:
         """Those of some seeds, each as often as it is named."""
-        return _Steps(known=self.known[seeds], least=self.least[seeds], most=self.most[seeds])
-
-
-def _size(row: Row) -> tuple[float, float, int]:
-    return row["parameters"] or 0, row["train_s"] or 0.0, row["cell"]
+        return _Accuracies(known=self.known[seeds], least=self.least[seeds], most=self.most[seeds])
 
 
 def _pairs(
-    known: dict[tuple[int, Kind], SeedCurves], small: int, large: int
+    known: Mapping[tuple[int, str, str], SeedCurves], small: int, large: int
 ) -> Iterator[tuple[SeedCurves, SeedCurves]]:
-    measured = [known.get((cell, "measured")) for cell in (small, large)]
-    expected = [
-        _continued(known[cell, "forecast"], after) if (cell, "forecast") in known else after
-        for cell, after in zip((small, large), measured, strict=True)
-    ]
-    for a, b in [measured, expected] if measured != expected else [measured]:
-        if a is not None and b is not None and a.first["split"] == b.first["split"]:
-            yield a, b
-
-
-def _continued(forecast: SeedCurves, measured: SeedCurves | None) -> SeedCurves:
-    """A forecast after what was measured of the same seed, or of the median seed where it is of none."""
-    if measured is None or measured.first["split"] != forecast.first["split"]:
-        return forecast
-    by_seed = {}
-    for seed, rows in forecast.by_seed.items():
-        before = measured.by_seed.get(seed) or list(steps(measured))
-        by_seed[seed] = [*(row for row in before if row["t_s"] < rows[0]["t_s"]), *rows]
-    return SeedCurves(first=forecast.first, by_seed=by_seed)
+    """Curves of two cells on the same images: as measured, and with each forecast that there is."""
+    for split in dict.fromkeys(split for _, _, split in known):
+        measured = [known.get((cell, "measured", split)) for cell in (small, large)]
+        expected = [known.get((cell, "forecast", split)) for cell in (small, large)]
+        continued = [ahead or behind for ahead, behind in zip(expected, measured, strict=True)]
+        for a, b in [measured, continued] if any(expected) else [measured]:
+            if a is not None and b is not None:
+                yield a, b
 
 
 def _break_even(device: str, setting: Setting, small: SeedCurves, large: SeedCurves) -> BreakEven:
@@ -147,24 +134,29 @@ def _break_even(device: str, setting: Setting, small: SeedCurves, large: SeedCur
     estimate_s = _crossing(_median(a.known), _median(b.known), times_s)
     low_s, high_s = _ends(a, b, times_s)
     if is_paired:
-        low_s, high_s = _bootstrap(a, b, times_s, around=(low_s, high_s))
+        low_s, high_s = _bootstrap(a, b, times_s, earliest_s=low_s)
     is_forecast = "forecast" in {small.first["kind"], large.first["kind"]}
     return BreakEven(
         device=device,
         setting=setting,
         small=small.first,
         large=large.first,
-        estimate_s=_finite(estimate_s),
-        low_s=_finite(low_s),
-        high_s=_finite(high_s),
+        estimate_s=finite(estimate_s),
+        low_s=finite(low_s),
+        high_s=finite(high_s),
         horizon_s=float(times_s[-1]),
-        small_stopped_s=max(rows[-1]["t_s"] for rows in sides[0]),
+        small_end=_end(sides[0]),
+        large_end=_end(sides[1]),
         seeds=min(map(len, sides)),
         basis="forecast" if is_forecast else "seeds" if is_paired else "epochs",
     )
 
 
-def _at(seeds: Sequence[Sequence[Row]], times_s: Floats) -> _Steps:
+def _end(seeds: Sequence[Sequence[Row]]) -> Row:
+    return max((rows[-1] for rows in seeds), key=lambda row: float(row["t_s"]))
+
+
+def _at(seeds: Sequence[Sequence[Row]], times_s: Floats) -> _Accuracies:
     known, least, most = [], [], []
     for rows in seeds:
         last = np.searchsorted([row["t_s"] for row in rows], times_s, side="right") - 1
@@ -172,10 +164,10 @@ def _at(seeds: Sequence[Sequence[Row]], times_s: Floats) -> _Steps:
         known.append(np.where(last < 0, -np.inf, np.array([row["accuracy"] for row in rows])[last]))
         least.append(np.where(last < 0, -np.inf, np.array([low(row) for row in rows])[last]))
         most.append(np.array([high(row) for row in rows])[following])
-    return _Steps(known=np.array(known), least=np.array(least), most=np.array(most))
+    return _Accuracies(known=np.array(known), least=np.array(least), most=np.array(most))
 
 
-def _ends(small: _Steps, large: _Steps, times_s: Floats) -> tuple[float, float]:
+def _ends(small: _Accuracies, large: _Accuracies, times_s: Floats) -> tuple[float, float]:
     """When the large one gets ahead at the earliest and at the latest; infinity for never."""
     return (
         _crossing(_median(small.least), _median(large.most), times_s),
@@ -183,9 +175,10 @@ def _ends(small: _Steps, large: _Steps, times_s: Floats) -> tuple[float, float]:
     )
 
 
-def _median(steps: Floats) -> Floats:
-    median: Floats = np.median(steps, axis=0)
-    return np.where(np.isneginf(steps).any(axis=0), -np.inf, median)
+def _median(accuracies: Floats) -> Floats:
+    """What most seeds have at least, as in `bench.analysis.curves.median_curves`."""
+    middle: Floats = np.sort(accuracies, axis=0)[(len(accuracies) - 1) // 2]
+    return middle
 
 
 def _crossing(small: Floats, large: Floats, times_s: Floats) -> float:
@@ -196,22 +189,19 @@ def _crossing(small: Floats, large: Floats, times_s: Floats) -> float:
     return float(times_s[behind[-1] + 1]) if behind[-1] + 1 < len(times_s) else math.inf
 
 
-def _bootstrap(small: _Steps, large: _Steps, times_s: Floats, *, around: tuple[float, float]) -> tuple[float, float]:
+def _bootstrap(small: _Accuracies, large: _Accuracies, times_s: Floats, *, earliest_s: float) -> tuple[float, float]:
     """Percentiles over resampled pairs of seeds; an order statistic each, since infinity cannot be interpolated."""
     n = len(small.known)
     drawn = np.sort(np.random.default_rng(0).integers(n, size=(RESAMPLES, n)), axis=1)
     samples, counts = np.unique(drawn, axis=0, return_counts=True)
     ends = np.array([_ends(small.of(sample), large.of(sample), times_s) for sample in samples])
     low_s, high_s = (_quantile(ends[:, end], counts, share) for end, share in enumerate(TAILS))
-    # No resample takes away what the epochs alone leave open.
-    return min(low_s, around[0]), max(high_s, around[1])
+    # Few resamples may be ahead as early as all seeds are, but none takes away what the epochs alone leave open. That
+    # needs no care at the other end: what is behind with all seeds is so in more resamples than the tail holds.
+    return min(low_s, earliest_s), high_s
 
 
 def _quantile(values: Floats, counts: NDArray[np.int64], share: float) -> float:
     order = np.argsort(values)
     reached = np.cumsum(counts[order]) >= share * counts.sum()
     return float(values[order][reached.argmax()])
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

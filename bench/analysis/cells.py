@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEDIANS = (
+    "val_accuracy",
     "test_accuracy",
     "epochs_trained",
     "train_s",

@@ -224,6 +224,7 @@ CELLS: Mapping[str, Column] = MappingProxyType(
         "n_ok": Column("Int64", "trials that ended ok: accuracy, times and rates are theirs"),
         "statuses": Column("string", "how the trials ended, such as ok or 2 ok, 1 failed"),
         "parameters": Column("Int64", "weights of the model, trainable or not"),
+        "val_accuracy": Column("Float64", "after the last finished epoch, median over seeds, 0 to 1"),
         "test_accuracy": Column("Float64", "median over seeds, 0 to 1"),
         **_spread("test_accuracy", "0 to 1"),
         "train_s": Column("Float64", "training alone, median over seeds, seconds"),
@@ -261,10 +262,20 @@ CELLS: Mapping[str, Column] = MappingProxyType(
 )
 
 _SETTING = {
-    name: _CELL[name] for name in ("cell", "model", "device", "device_kind", "precision", "jit", "batch_size")
-} | {
-    "recipe_axes": Column("string", "what of the recipe the matrix varies, in words; missing where nothing"),
-    "budget_s": Column("Float64", "wall time that the cell is trained for; missing where epochs end it, seconds"),
+    name: _CELL[name]
+    for name in (
+        "cell",
+        "model",
+        "device",
+        "device_kind",
+        "precision",
+        "jit",
+        "batch_size",
+        "recipe_axes",
+        "epochs_asked",
+        "budget_s",
+        "budget_clock",
+    )
 }
 
 _KIND = {
@@ -296,23 +307,34 @@ CURVES: Mapping[str, Column] = MappingProxyType(
     | _KIND
     | {
         "cost": Column("string", "what the curve is over: t_s, joules or money, the column by which it grows"),
-        "t_s": Column("Float64", "wall time with start-up; where not the cost, median over seeds, seconds"),
+        "t_s": Column("Float64", "wall time with start-up; where not the cost, that of most seeds at most, seconds"),
         "joules": Column(
-            "Float64", "training and validation until then; where not the cost, median over seeds, joules"
+            "Float64",
+            "training and validation until then, linear between the ends of epochs; where not the cost, that of most "
+            "seeds at most; missing where it is of any, joules",
         ),
-        "money": Column("Float64", "where not the cost, median over seeds, in the currency of the price"),
-        "accuracy": Column("Float64", "best until then, median over seeds, share of the images, 0 to 1"),
-        "accuracy_low": Column("Float64", "that of the worst seed; of a forecast, the lowest end of its intervals"),
-        "accuracy_high": Column("Float64", "that of the best seed; of a forecast, the highest end of its intervals"),
+        "money": Column("Float64", "t_s times the device's price; missing without a price, in its currency"),
+        "accuracy": Column(
+            "Float64", "best until then that most seeds have at least: the median, the lower of two; 0 to 1"
+        ),
+        "accuracy_low": Column("Float64", "that of the worst seed begun; of a forecast, the lowest end of intervals"),
+        "accuracy_high": Column("Float64", "that of the best seed; of a forecast, the highest end of intervals"),
+        "begun": Column("Int64", "seeds that have an accuracy by then; the others count as less accurate than any"),
         "seeds": Column("Int64", "seeds that the median is over"),
     }
 )
 
+MARGINAL: Mapping[str, str] = MappingProxyType(
+    {"t_s": "seconds_per_point", "joules": "joules_per_point", "money": "money_per_point"}
+)
 _MARGINAL = {
-    "seconds_per_point": Column("Float64", "more time for each further percentage point, seconds"),
-    "joules_per_point": Column("Float64", "more energy for each further percentage point, joules"),
-    "money_per_point": Column("Float64", "more money for each further percentage point, in the currency of the price"),
-}
+    MARGINAL[cost]: Column("Float64", f"more {what} for each further percentage point, {unit}")
+    for cost, what, unit in (
+        ("t_s", "time", "seconds"),
+        ("joules", "energy", "joules"),
+        ("money", "money", "in the currency of the price"),
+    )
+} | {"marginal_kind": Column("string", "forecast where either end of that is one, else measured; missing without one")}
 
 FRONTIER: Mapping[str, Column] = MappingProxyType(
     dict(CURVES)
@@ -344,13 +366,13 @@ TARGETS: Mapping[str, Column] = MappingProxyType(
         "target": Column("Float64", "accuracy to be reached, 0 to 1"),
         "reached": Column("Int64", "seeds that reached it"),
         "seeds": Column("Int64", "seeds that ran"),
-        "t_s": Column("Float64", "wall time until then, median over seeds; missing unless most reached it, seconds"),
+        "t_s": Column("Float64", "wall time until most seeds had reached it; missing unless most did, seconds"),
         "t_low_s": Column("Float64", "that of the quickest seed, or by the upper ends of a forecast, seconds"),
         "t_high_s": Column(
             "Float64", "that of the slowest seed, or by the lower ends of a forecast; missing if never, seconds"
         ),
-        "joules": Column("Float64", "energy until then, median over seeds, joules"),
-        "money": Column("Float64", "money until then, median over seeds, in the currency of the price"),
+        "joules": Column("Float64", "energy until then, as in the cell's curve, joules"),
+        "money": Column("Float64", "t_s times the device's price, in its currency"),
         "horizon_s": Column(
             "Float64", "end of the last seed's curve: what was not reached was not until then, seconds"
         ),

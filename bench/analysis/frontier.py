@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench.analysis.columns import FRONTIER, LEGS
+from bench.analysis.columns import FRONTIER, LEGS, MARGINAL
 from bench.analysis.curves import COSTS, KINDS
 from bench.analysis.frame import rows_of, typed
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.analysis.rows import Row
-
-MARGINAL = {"t_s": "seconds_per_point", "joules": "joules_per_point", "money": "money_per_point"}
 
 
 def frontier(curves: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +77,9 @@ def _leg(before: Row | None, row: Row) -> dict[str, int]:
     return {"leg": before["leg"] + any(before[name] != row[name] for name in ("cell", "kind"))}
 
 
-def _marginal(before: Row | None, row: Row) -> dict[str, float | None]:
-    return {name: _per_point(before, row, cost) for cost, name in MARGINAL.items()}
+def _marginal(before: Row | None, row: Row) -> Row:
+    kind = None if before is None else max(before["kind"], row["kind"], key=KINDS.index)
+    return {name: _per_point(before, row, cost) for cost, name in MARGINAL.items()} | {"marginal_kind": kind}
 
 
 def _per_point(before: Row | None, row: Row, cost: str) -> float | None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.frame import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     import pandas as pd
 
     from bench.analysis.rows import Row
 
-AXES = ("precision", "jit", "batch_size", "recipe_axes", "budget_s")
+AXES = ("precision", "jit", "batch_size", "recipe_axes", "epochs_asked", "budget_s")
 Setting = tuple[tuple[str, str | float | None], ...]
 
 
@@ -40,17 +40,19 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff:
-    """The quickest model on a device against a slower one.
+    """The quickest model on a device against a slower one, or within a budget the smallest against a larger one.
 
     Attributes:
         device: The device's label.
         setting: What else both have in common where the matrix varies it, such as `("batch_size", 128)`.
-        small: The model that trained in the least time.
-        large: A model that took longer.
+        budget_s: The budget that ended both, in seconds, so that their times say nothing; None without one.
+        small: The model that trained in the least time; within a budget that with the fewest parameters.
+        large: A model that took longer, or has more.
     """
 
     device: str
     setting: Setting
+    budget_s: float | None
     small: Side
     large: Side
 
@@ -66,30 +68,37 @@ class TradeOff:
 
 
 def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
-    """Compare the quickest model with every slower one, on each device.
+    """Compare the quickest model with every slower one, or within a budget the smallest with every larger one.
 
     Args:
         cells: What `bench.analysis.cells.cells` returns; cells without a trial that ended ok do not count.
 
     Returns:
-        By device in the order of the cells, then by growing training time.
+        By device in the order of the cells, then by growing training time or size.
     """
-    ok = [row for row in rows_of(cells) if row["n_ok"] and row["train_s"] and row["test_accuracy"] is not None]
+    rows = rows_of(cells)
+    ok = {row["cell"] for row in rows if row["n_ok"] and row["train_s"] and row["test_accuracy"] is not None}
     found: list[TradeOff] = []
-    for device, setting, group in comparable(ok):
-        small, *larger = sorted(group, key=lambda row: row["train_s"])
-        found += [TradeOff(device=device, setting=setting, small=_side(small), large=_side(large)) for large in larger]
+    for device, setting, group in comparable(rows, ok):
+        budgets = {(row["budget_s"], row["budget_clock"]) for row in group}
+        budget_s = group[0]["budget_s"] if len(budgets) == 1 else None
+        small, *larger = sorted(group, key=size if budget_s is not None else lambda row: row["train_s"])
+        found += [
+            TradeOff(device=device, setting=setting, budget_s=budget_s, small=_side(small), large=_side(large))
+            for large in larger
+        ]
     return tuple(found)
 
 
-def comparable(cells: Sequence[Row]) -> tuple[tuple[str, Setting, tuple[Row, ...]], ...]:
+def comparable(cells: Sequence[Row], known: Container[int]) -> tuple[tuple[str, Setting, tuple[Row, ...]], ...]:
     """Take cells together whose models can be compared: those on one device, in one setting.
 
     An axis of the matrix, such as the batch size, parts the comparison only where a model was run with several of its
     values; where each model's recipe chose its own, models are compared as their recipes have them.
 
     Args:
-        cells: Rows of `bench.analysis.cells.cells`.
+        cells: Rows of `bench.analysis.cells.cells`: all of a run, since an axis is one too where cells on it failed.
+        known: Numbers of those that are to be compared.
 
     Returns:
         Device, setting and rows, in the order of the cells.
@@ -97,16 +106,22 @@ def comparable(cells: Sequence[Row]) -> tuple[tuple[str, Setting, tuple[Row, ...
     axes = [axis for axis in AXES if _is_varied(axis, cells)]
     groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in sorted(cells, key=lambda row: row["cell"]):
-        groups[row["device"], *(row.get(axis) for axis in axes)].append(row)
+        if row["cell"] in known:
+            groups[row["device"], *(row[axis] for axis in axes)].append(row)
     return tuple(
         (device, tuple(zip(axes, values, strict=True)), tuple(group)) for (device, *values), group in groups.items()
     )
 
 
+def size(row: Row) -> tuple[float, float, int]:
+    """What orders models by size: parameters, then training time."""
+    return row["parameters"] or 0, row["train_s"] or 0.0, row["cell"]
+
+
 def _is_varied(axis: str, rows: Sequence[Row]) -> bool:
     values: defaultdict[tuple[str, str], set[Any]] = defaultdict(set)
     for row in rows:
-        values[row["device"], row["model"]].add(row.get(axis))
+        values[row["device"], row["model"]].add(row[axis])
     return any(len(several) > 1 for several in values.values())
 
 

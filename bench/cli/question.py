@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from bench.analysis.curves import Cost, curve_points
+from bench.analysis.curves import DECIMALS, Cost, curve_points
 from bench.analysis.prices import priceable
 from bench.config import parse_duration_s
 from bench.errors import UsageError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.frame import Report
 
-COSTS: Mapping[str, Cost] = {"time": "t_s", "energy": "joules", "money": "money"}
+BY: Mapping[str, Cost] = {"time": "t_s", "energy": "joules", "money": "money"}
 _DEVICE = re.compile(r"cpu(:\d+(smt)?)?|gpu(:\d+(\+\d+)*)?")
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
 
@@ -34,12 +34,12 @@ def parse_question(
         by: `time`, `energy` or `money`; None for time.
 
     Raises:
-        UsageError: A word that is not understood.
+        UsageError: A word that is not understood, or a second price for a device.
     """
     question = Question(
-        budgets_s=tuple(map(_budget_s, budgets)),
-        targets=tuple(map(_target, targets)),
-        prices=dict(map(_price, prices)),
+        budgets_s=tuple(dict.fromkeys(map(_budget_s, budgets))),
+        targets=tuple(dict.fromkeys(map(_target, targets))),
+        prices=_prices(prices),
         by=_cost(by),
     )
     if question.by == "money" and not prices:
@@ -67,7 +67,8 @@ def check_question(question: Question, report: Report) -> None:
     points = curve_points(report.trials, report.epochs, question.prices)
     if question.by != "t_s" and len(points) and points[question.by].isna().all():
         if question.by == "money":
-            raise UsageError(f"--by money: no price for a device that trained; they are {', '.join(_devices(report))}")
+            trained = ", ".join(dict.fromkeys(points["device"]))
+            raise UsageError(f"--by money: no price for a device that trained; those are {trained}")
         raise UsageError("--by energy: this run measured none; where a counter could not be read, report.md says why")
 
 
@@ -84,10 +85,19 @@ def _budget_s(text: str) -> float:
 
 def _target(text: str) -> float:
     match = _SHARE.fullmatch(text.strip())
-    share = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    share = round(float(match[1]) / (100 if match[2] else 1), DECIMALS) if match else math.nan
     if not 0 < share <= 1:
         raise UsageError(f"--target is an accuracy, written 0.6 or 60%; received {text!r}")
     return share
+
+
+def _prices(words: Sequence[str]) -> dict[str, float]:
+    prices: dict[str, float] = {}
+    for device, price in map(_price, words):
+        if device in prices:
+            raise UsageError(f"--price {device}: {prices[device]:g} and {price:g}; give one price for a device")
+        prices[device] = price
+    return prices
 
 
 def _price(text: str) -> tuple[str, float]:
@@ -104,6 +114,6 @@ def _price(text: str) -> tuple[str, float]:
 def _cost(word: str | None) -> Cost:
     if word is None:
         return "t_s"
-    if word not in COSTS:
-        raise UsageError(f"no frontier by {word!r}; choose one of {', '.join(COSTS)}")
-    return COSTS[word]
+    if word not in BY:
+        raise UsageError(f"no frontier by {word!r}; choose one of {', '.join(BY)}")
+    return BY[word]

@@ -19,7 +19,7 @@ Words = list[str] | None
 def report(
     folder: Annotated[Path, typer.Argument(help="A run folder, as `run` writes it below reports/.")],
     *,
-    budget: Annotated[Words, typer.Option(help="What is best in 90s, 30m or 2h? May be repeated.")] = None,
+    budget: Annotated[Words, typer.Option(help="What is best in 90s, 30m or 2h of wall time? May be repeated.")] = None,
     target: Annotated[Words, typer.Option(help="What reaches 0.6, or 60%, first? May be repeated.")] = None,
     price: Annotated[Words, typer.Option(help="What an hour costs, such as cpu=0.05 or gpu:0=2.1; repeated.")] = None,
     by: Annotated[str | None, typer.Option(help="What the frontier is over: time, energy or money.")] = None,
@@ -44,7 +44,8 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
     from bench.cli.console import warn
     from bench.cli.question import check_question, unused_prices
     from bench.report.question import NOTHING_ASKED
-    from bench.report.terminal import report_view
+    from bench.report.summary import summarize
+    from bench.report.terminal import summary_view
     from bench.report.write import write_report
 
     asked = question or NOTHING_ASKED
@@ -52,7 +53,8 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
     check_question(asked, loaded)
     for line in unused_prices(asked, loaded):
         warn(line)
-    terminal.print(report_view(loaded, asked))  # first: a full disk must not keep the figures from being seen
-    written = write_report(folder, loaded, asked)
+    summary = summarize(loaded, asked)
+    terminal.print(summary_view(summary))  # first: a full disk must not keep the figures from being seen
+    written = write_report(folder, loaded, asked, summary=summary)
     terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
     return loaded

@@ -31,6 +31,17 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:,.1f} h"
 
 
+def exact_duration(seconds: float) -> str:
+    """Time that somebody chose, such as `1 h 2 min` or `1 min 30.5 s`: nothing is lost down to tenths of a second."""
+    tenths = round(10 * seconds)
+    if not tenths:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest / 10, "s")]
+    return " ".join(f"{amount:,g} {unit}" for amount, unit in parts if amount)
+
+
 def duration_spread(seconds: float | None, spread_s: float | None) -> str:
     """Time with its spread, such as `51.2 ± 0.4 s` or `11 min 25 s ± 2.0 s`."""
     shown = duration(seconds)
@@ -86,8 +97,8 @@ def ratio(value: float | None) -> str:
 
 
 def share_word(part: float) -> str:
-    """A share that somebody chose, without more digits than it has, such as `60 %`; it stays on one line."""
-    return f"{100 * part:g}\N{NO-BREAK SPACE}%"
+    """A share that somebody chose, without more digits than it has, such as `60 %`."""
+    return f"{100 * part:g} %"
 
 
 def energy(joules: float | None) -> str:

@@ -12,7 +12,7 @@ from bench.analysis.frame import rows_of
 from bench.report.format import plain
 from bench.report.phases import phase_columns
 from bench.report.question import NOTHING_ASKED, Question
-from bench.report.summary import summarize
+from bench.report.summary import Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +33,11 @@ def markdown(report: Report, question: Question = NOTHING_ASKED) -> str:
         report: What was measured.
         question: What is to be answered besides.
     """
-    summary = summarize(report, question)
+    return summary_markdown(summarize(report, question), report)
+
+
+def summary_markdown(summary: Summary, report: Report) -> str:
+    """What a report says, and where it comes from, as Markdown."""
     missing = chain.from_iterable(row["missing"] for row in rows_of(report.trials))
     blocks = [
         f"# {escape(summary.title)}",
@@ -72,7 +76,8 @@ def _section(section: Section) -> Iterator[str]:
         if table.caption:
             yield escape(table.caption)
         yield _table([*table.names, *table.measures])
-    yield escape(section.legend) + "."
+    if section.legend:
+        yield escape(section.legend) + "."
     if section.sentences:
         yield _list(section.sentences)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from bench.records import Phase
-from bench.report.column import column, setting_label
+from bench.report.column import column
 from bench.report.format import duration
+from bench.report.labels import setting_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +26,9 @@ def phase_columns(trials: Sequence[dict[str, Any]]) -> tuple[Column, ...]:
     began = [row for row in trials if row["wall_s"] is not None]
     if not began:
         return ()
-    varied = len({row["batch_size"] for row in began}) > 1
     return (
         column("model", began, lambda row: row["model"], is_number=False),
-        column("device", began, lambda row: setting_label(row, with_batch_size=varied), is_number=False),
+        column("device", began, setting_labels(trials), is_number=False),
         column("seed", began, lambda row: str(row["seed"])),
         *(_duration_column(name, began) for name in SHOWN),
     )

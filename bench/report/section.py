@@ -31,7 +31,7 @@ class Section:
     Attributes:
         title: Its heading.
         tables: One below the other.
-        legend: How to read them.
+        legend: How to read them; empty without any.
         sentences: What follows from them, in words.
     """
 

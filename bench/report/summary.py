@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.analysis.budget import COVERS
@@ -12,8 +11,21 @@ from bench.analysis.curves import curve_points
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import tradeoffs
 from bench.report.answers import tradeoff_sentence
-from bench.report.column import Column, column, setting_label
-from bench.report.format import GIGA, MISSING, duration, duration_spread, percent, plain, rate, share, size, span
+from bench.report.column import Column, column
+from bench.report.format import (
+    GIGA,
+    MISSING,
+    duration,
+    duration_spread,
+    exact_duration,
+    percent,
+    plain,
+    rate,
+    share,
+    size,
+    span,
+)
+from bench.report.labels import setting_labels
 from bench.report.machine import circumstances
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.scaling import scaling_section
@@ -66,7 +78,7 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
     """
     by_cell = cells(report.trials)
     rows = rows_of(by_cell)
-    setting = partial(setting_label, with_batch_size=len({row["batch_size"] for row in rows}) > 1)
+    setting = setting_labels(rows)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
     points = curve_points(report.trials, report.epochs, question.prices)
     sections = [tradeoff_section(points, by_cell, setting, question), scaling_section(report, rows, setting)]
@@ -210,7 +222,7 @@ def _asked(trials: Sequence[Trial]) -> str:
     return "; ".join(
         [
             *(
-                f"budget {', '.join(duration(seconds) for of, seconds in sorted(budgets) if of == clock)} of "
+                f"budget {', '.join(exact_duration(seconds) for of, seconds in sorted(budgets) if of == clock)} of "
                 f"{COVERS[clock]}"
                 for clock in clocks
             ),

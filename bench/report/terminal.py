@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from bench.report.question import NOTHING_ASKED, Question
-from bench.report.summary import summarize
+from bench.report.summary import Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,18 +32,35 @@ def report_view(report: Report, question: Question = NOTHING_ASKED) -> Renderabl
         report: What was measured.
         question: What is to be answered besides.
     """
-    summary = summarize(report, question)
+    return summary_view(summarize(report, question))
+
+
+def summary_view(summary: Summary) -> RenderableType:
+    """What to print for what a report says."""
     return Group(
         Text(summary.title, style="bold"),
-        *(Text(line, style="dim") for line in summary.about),
+        *(Paragraph(line, style="dim") for line in summary.about),
         Text(),
         StackedTable(summary.names, summary.measures, summary.notes),
-        Text(summary.legend, style="dim"),
+        Paragraph(summary.legend, style="dim"),
         *_lines_below("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
         *_lines_below("Not ok", summary.failures),
         *_lines_below("Small against large", summary.tradeoffs),
         *chain.from_iterable(map(_section, summary.sections)),
     )
+
+
+class Paragraph:
+    """Text that is broken at the console's width, each line set in and without blanks at its end."""
+
+    def __init__(self, text: str, *, style: str = "", indent: int = 0) -> None:
+        self._text = Text(text, style=style)
+        self._indent = indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._text.wrap(console, max(1, options.max_width - self._indent)):
+            line.rstrip()
+            yield Text(" " * self._indent) + line
 
 
 class StackedTable:
@@ -94,7 +110,8 @@ def _section(section: Section) -> Iterator[RenderableType]:
         if table.caption:
             yield Text(table.caption, style="dim")
         yield StackedTable(table.names, table.measures)
-    yield Text(section.legend, style="dim")
+    if section.legend:
+        yield Paragraph(section.legend, style="dim")
     yield from _lines(section.sentences)
 
 
@@ -104,4 +121,4 @@ def _lines_below(title: str, lines: Iterable[str]) -> list[RenderableType]:
 
 
 def _lines(lines: Iterable[str]) -> list[RenderableType]:
-    return [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines]
+    return [Paragraph(line, indent=2) for line in lines]

@@ -8,13 +8,32 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from bench.analysis.break_even import break_evens
+from bench.analysis.columns import MARGINAL
 from bench.analysis.curves import median_curves
 from bench.analysis.frame import rows_of
 from bench.analysis.frontier import frontier, legs
-from bench.analysis.targets import bests, times_to
-from bench.report.answers import break_even_sentence, budget_sentence, target_sentence, unreached_sentence
+from bench.analysis.targets import bests, cost_in_question, curve_key, times_to
+from bench.report.answers import (
+    break_even_sentence,
+    budget_sentence,
+    seeds_reached,
+    target_sentence,
+    unreached_sentence,
+)
 from bench.report.column import Column, column
-from bench.report.format import MISSING, duration, energy, expected, money, plain, share, share_word, signed, span
+from bench.report.format import (
+    MISSING,
+    duration,
+    energy,
+    exact_duration,
+    expected,
+    money,
+    plain,
+    share,
+    share_word,
+    signed,
+    span,
+)
 from bench.report.section import Section, TextTable
 
 if TYPE_CHECKING:
@@ -27,6 +46,9 @@ if TYPE_CHECKING:
     from bench.report.question import Question
 
 USUAL_TARGETS = (0.3, 0.4, 0.5, 0.6)
+NAMED_STAYS = 2  # more would make a column that is wider than all others
+SPLITS = ("validation", "test")
+TITLE = "What time buys"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +57,12 @@ class Unit:
 
     word: str
     shown: Callable[[float | None], str]
-    marginal: str
 
 
 UNITS: Mapping[Cost, Unit] = {
-    "t_s": Unit(word="time", shown=duration, marginal="seconds_per_point"),
-    "joules": Unit(word="energy", shown=energy, marginal="joules_per_point"),
-    "money": Unit(word="money", shown=money, marginal="money_per_point"),
+    "t_s": Unit(word="time", shown=duration),
+    "joules": Unit(word="energy", shown=energy),
+    "money": Unit(word="money", shown=money),
 }
 
 
@@ -57,12 +78,13 @@ def tradeoff_section(
         question: What was asked.
 
     Returns:
-        The section; None if nothing finished an epoch.
+        The section; None if nothing finished an epoch and nothing was asked.
     """
     curves = median_curves(points)
     best = bests(curves)
     if not best:
-        return None
+        unanswered = tuple(_unanswered(question))
+        return Section(title=TITLE, tables=(), legend="", sentences=unanswered) if unanswered else None
     by = question.by
     told = rows_of(legs(frontier(curves if by == "t_s" else median_curves(points, by))))
     targets = tuple(sorted(set(question.targets or USUAL_TARGETS)))
@@ -76,18 +98,56 @@ def tradeoff_section(
         ),
     ]
     sentences = [
-        *(budget_sentence(curves, cells, budget_s, setting) for budget_s in question.budgets_s),
-        *(target_sentence(times, best, target, setting) for target in question.targets),
-        *([] if question.targets or reached else [unreached_sentence(best, min(targets), setting)]),
+        *_answers(points, curves, cells, setting, question),
+        *([] if question.targets or reached else _unreached(times, best, min(targets), setting)),
         *_left_out(best, points, by, setting),
         *map(break_even_sentence, break_evens(points, cells)),
     ]
     return Section(
-        title="What time buys",
+        title=TITLE,
         tables=tuple(table for table in tables if table.names[0].texts),
         legend=_legend(best, told, by),
         sentences=tuple(map(plain, sentences)),
     )
+
+
+def _unanswered(question: Question) -> Iterator[str]:
+    for budget_s in question.budgets_s:
+        yield f"in {exact_duration(budget_s)} of wall time: nothing, since no cell finished an epoch"
+    for target in question.targets:
+        yield f"{share_word(target)}: reached by no cell, since none finished an epoch"
+
+
+def _answers(
+    points: pd.DataFrame,
+    curves: pd.DataFrame,
+    cells: pd.DataFrame,
+    setting: Callable[[Row], str],
+    question: Question,
+) -> Iterator[str]:
+    """What was asked, for each split on its own: accuracies on different images are never compared."""
+    ends, cost = rows_of(cells), cost_in_question(points)
+    best, times = bests(curves), rows_of(times_to(points, question.targets))
+    by_split = [(split, rows) for split in SPLITS if (rows := rows_of(curves[curves["split"] == split]))]
+    for budget_s in question.budgets_s:
+        for _, rows in by_split:
+            yield budget_sentence(rows, ends, budget_s, setting)
+    for target in question.targets:
+        for split, _ in by_split:
+            yield target_sentence(
+                [row for row in times if row["target"] == target and row["split"] == split],
+                [row for row in best if row["split"] == split],
+                target,
+                cost,
+                setting,
+            )
+
+
+def _unreached(times: pd.DataFrame, best: Sequence[Row], target: float, setting: Callable[[Row], str]) -> Iterator[str]:
+    for split in SPLITS:
+        tried = [row for row in rows_of(times) if row["target"] == target and row["split"] == split]
+        if tried:
+            yield unreached_sentence(tried, [row for row in best if row["split"] == split], target, setting)
 
 
 def _names(rows: Sequence[Row], setting: Callable[[Row], str]) -> Callable[[Sequence[Row]], tuple[Column, ...]]:
@@ -123,7 +183,7 @@ def _measures(
     yield from (_cost_column(UNITS[cost], cost, best) for cost in _further(best))
     yield from (_target_column(target, best, times) for target in reached)
     stays = _stays(told, by)
-    yield column("on the frontier", best, lambda row: stays.get((row["cell"], row["kind"]), MISSING))
+    yield Column(heading="on the frontier", texts=tuple(stays.get(curve_key(row), MISSING) for row in best))
 
 
 def _cost_column(unit: Unit, cost: Cost, best: Sequence[Row]) -> Column:
@@ -131,8 +191,10 @@ def _cost_column(unit: Unit, cost: Cost, best: Sequence[Row]) -> Column:
 
 
 def _target_column(target: float, best: Sequence[Row], times: Sequence[Row]) -> Column:
-    found = {(row["cell"], row["kind"]): row for row in times if row["target"] == target}
-    return column(f"to {share_word(target)}", best, lambda row: _time_to(found[row["cell"], row["kind"]]))
+    found = {curve_key(row): row for row in times if row["target"] == target}
+    # The terminal breaks a heading at its blanks.
+    share = share_word(target).replace(" ", "\N{NO-BREAK SPACE}")
+    return column(f"to {share}", best, lambda row: _time_to(found[curve_key(row)]))
 
 
 def _range(row: Row) -> str:
@@ -143,25 +205,26 @@ def _range(row: Row) -> str:
 
 def _time_to(row: Row) -> str:
     if row["t_s"] is None and row["reached"]:
-        return f"{row['reached']} of {row['seeds']} seeds"
+        return seeds_reached(row)
     return expected(row, duration(row["t_s"]))
 
 
-def _stays(told: Sequence[Row], by: Cost) -> dict[tuple[int, str], str]:
-    """From when to when each curve is on the frontier: until the next leg of another begins."""
+def _stays(told: Sequence[Row], by: Cost) -> dict[tuple[int, str, str], str]:
+    """From when to when each curve is on the frontier: each time until the next leg of another begins."""
     shown = UNITS[by].shown
-    found: defaultdict[tuple[int, str], list[tuple[str, str | None]]] = defaultdict(list)
+    found: defaultdict[tuple[int, str, str], list[str]] = defaultdict(list)
     for leg, following in zip_longest(told, told[1:]):
-        is_last = following is None or following["split"] != leg["split"]
         start = expected(leg, shown(leg[f"from_{by}"]))
-        end = None if is_last else expected(following, shown(following[f"from_{by}"]))
-        found[leg["cell"], leg["kind"]].append((start, end))
-    return {curve: _stay(stays[0][0], stays[-1][1], legs=len(stays)) for curve, stays in found.items()}
+        if following is None or following["split"] != leg["split"]:
+            found[curve_key(leg)].append(f"from {start} on")
+        else:
+            found[curve_key(leg)].append(span(start, expected(following, shown(following[f"from_{by}"]))))
+    return {curve: _stay(stays) for curve, stays in found.items()}
 
 
-def _stay(start: str, end: str | None, *, legs: int) -> str:
-    text = f"from {start} on" if end is None else span(start, end)
-    return text if legs == 1 else f"{text}, {legs} legs"
+def _stay(stays: Sequence[str]) -> str:
+    *earlier, last = stays
+    return ",\n".join(stays) if len(stays) <= NAMED_STAYS else f"{last},\nand {len(earlier)} times before"
 
 
 def _leg_columns(told: Sequence[Row], by: Cost) -> Iterator[Column]:
@@ -172,12 +235,15 @@ def _leg_columns(told: Sequence[Row], by: Cost) -> Iterator[Column]:
         "accuracy", told, lambda row: expected(row, span(share(row["from_accuracy"]), share(row["to_accuracy"])))
     )
     for cost, unit in UNITS.items():
-        if cost == "t_s" or any(row[unit.marginal] is not None for row in told):
-            yield _marginal_column(unit, told)
+        if cost == "t_s" or any(row[MARGINAL[cost]] is not None for row in told):
+            yield _marginal_column(unit, MARGINAL[cost], told)
 
 
-def _marginal_column(unit: Unit, told: Sequence[Row]) -> Column:
-    return column(f"{unit.word} a point", told, lambda row: expected(row, signed(row[unit.marginal], unit.shown)))
+def _marginal_column(unit: Unit, name: str, told: Sequence[Row]) -> Column:
+    def text(row: Row) -> str:
+        return expected({"kind": row["marginal_kind"]}, signed(row[name], unit.shown))
+
+    return column(f"{unit.word} a point", told, text)
 
 
 def _further(rows: Sequence[Row]) -> list[Cost]:
@@ -207,7 +273,7 @@ def _legend(best: Sequence[Row], told: Sequence[Row], by: Cost) -> str:
             "; a point: one percentage point more, from the end of the row above; in the first row, from its own start"
         )
     if any(row["seeds"] > 1 for row in best):
-        legend += "; over seeds: median, range from worst to best"
+        legend += "; over seeds: what most of them have, range from worst to best"
     if any(row["kind"] == "forecast" for row in best):
         legend += "; ~: a forecast, not a measurement; its range is its interval"
     return legend

@@ -10,8 +10,9 @@ from bench.analysis.columns import COLUMNS, Column
 from bench.analysis.curves import curve_points, median_curves
 from bench.analysis.frontier import frontier
 from bench.errors import StoreError
-from bench.report.markdown import markdown
+from bench.report.markdown import summary_markdown
 from bench.report.question import NOTHING_ASKED, Question
+from bench.report.summary import Summary, summarize
 from bench.store import RunFolder, write_atomically
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
 
 
-def write_report(folder: Path, report: Report, question: Question = NOTHING_ASKED) -> list[Path]:
+def write_report(
+    folder: Path, report: Report, question: Question = NOTHING_ASKED, *, summary: Summary | None = None
+) -> list[Path]:
     """Write `report.md`, and as CSV and Parquet what was measured and what follows from it, below `folder/report/`.
 
-    Measured are `trials`, `epochs` and `samples`; `cells` are over seeds, and so are `curves` and their `frontier`.
+    Measured are `trials`, `epochs` and `samples`; `cells` are over seeds, and so are `curves`, which
+    are over time, and the `frontier`, which is by what is asked.
 
     A reader never meets half a file. In CSV, what was not measured is empty and several flags are joined by `; `;
     Parquet keeps types and lists.
@@ -34,7 +38,8 @@ def write_report(folder: Path, report: Report, question: Question = NOTHING_ASKE
     Args:
         folder: The run folder.
         report: What to write.
-        question: What is to be answered besides; its prices and its cost are those of the curves and the frontier.
+        question: What is to be answered besides; its prices are those of the curves, its cost that of the frontier.
+        summary: What the report says, where that is known already.
 
     Returns:
         The files.
@@ -47,15 +52,15 @@ def write_report(folder: Path, report: Report, question: Question = NOTHING_ASKE
         place.mkdir(exist_ok=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
-    contents = {"report.md": markdown(report, question).encode()}
-    curves = median_curves(curve_points(report.trials, report.epochs, question.prices), question.by)
+    contents = {"report.md": summary_markdown(summary or summarize(report, question), report).encode()}
+    points = curve_points(report.trials, report.epochs, question.prices)
     frames = {
         "trials": report.trials,
         "cells": cells(report.trials),
         "epochs": report.epochs,
         "samples": report.samples,
-        "curves": curves,
-        "frontier": frontier(curves),
+        "curves": median_curves(points),
+        "frontier": frontier(median_curves(points, question.by)),
     }
     for name, frame in frames.items():
         contents[f"{name}.csv"] = _csv(frame, COLUMNS[name])
