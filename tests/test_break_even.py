@@ -63,13 +63,16 @@ def test_while_the_smaller_one_runs_it_may_be_further_than_known() -> None:
     assert ends(found) == (2.0, 0.0, 4.0)
 
 
-def test_the_larger_model_is_the_one_with_more_parameters() -> None:
-    """As many parameters leave it to the training time; the same model is not compared with itself."""
+def test_the_larger_model_is_the_one_whose_images_cost_more() -> None:
+    """Where no rate is known, parameters tell, then the training time; the same model is not compared with itself."""
     made = points(SMALL, LARGE, curve(3, (20.0, 0.9)))
     assert [(found.small["cell"], found.large["cell"]) for found in break_evens(made, cells_of(made))] == [
         (1, 2),
         (1, 3),
     ]
+    rated = cells_of(made)
+    rated["images_per_s"] = rated["cell"].map({1: 50.0, 2: 900.0, 3: 100.0}).astype("Float64")
+    assert [(found.small["cell"], found.large["cell"]) for found in break_evens(made, rated)] == [(2, 3), (2, 1)]
     cells = cells_of(made, parameters=7)
     cells["train_s"] = cells["train_s"].mask(cells["cell"] == 1, 99.0)
     assert [(found.small["cell"], found.large["cell"]) for found in break_evens(made, cells)] == [(2, 3), (2, 1)]

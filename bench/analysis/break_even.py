@@ -12,7 +12,7 @@ from bench.analysis.curves import SeedCurves, finite, high, low, seed_curves
 from bench.analysis.frame import rows_of
 from bench.analysis.stats import CONFIDENCE, MIN_REPEATS
 from bench.analysis.targets import curve_key
-from bench.analysis.tradeoff import Setting, comparable, size
+from bench.analysis.tradeoff import Setting, by_size, comparable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +40,8 @@ class BreakEven:
     Attributes:
         device: The device's label.
         setting: What else both have in common where the matrix varies it.
-        small: Row of the model with fewer parameters, one of its points: its cell, model, kind, split.
-        large: Likewise of that with more.
+        small: Row of the smaller model (`bench.analysis.tradeoff.by_size`), one of its points: its cell, model, kind, split.
+        large: Likewise of the larger.
         estimate_s: When, by the median curves; None if not until the horizon.
         low_s: The earliest that it may have been; None if it cannot have been.
         high_s: The latest that it may have been; None if it may not have been at all.
@@ -75,8 +75,7 @@ def break_evens(points: pd.DataFrame, cells: pd.DataFrame) -> tuple[BreakEven, .
 
     Args:
         points: What `bench.analysis.curves.curve_points` returns, and forecasts of the same columns.
-        cells: What `bench.analysis.cells.cells` returns, for parameters and what parts a comparison. Of models with as
-            many parameters, the one that trained longer is the larger.
+        cells: What `bench.analysis.cells.cells` returns, for sizes and what parts a comparison.
 
     Returns:
         By device in the order of the cells, then by growing size.
@@ -85,7 +84,7 @@ def break_evens(points: pd.DataFrame, cells: pd.DataFrame) -> tuple[BreakEven, .
     begun = {cell for cell, _, _ in known}
     found: list[BreakEven] = []
     for device, setting, group in comparable(rows_of(cells), begun):
-        small, *others = sorted(group, key=size)
+        small, *others = by_size(group)
         for large in others:
             if large["model"] != small["model"]:
                 pairs = _pairs(known, small["cell"], large["cell"])

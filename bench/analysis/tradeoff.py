@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.frame import rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     import pandas as pd
 
@@ -46,7 +46,7 @@ class TradeOff:
         device: The device's label.
         setting: What else both have in common where the matrix varies it, such as `("batch_size", 128)`.
         budget_s: The budget that ended both, in seconds, so that their times say nothing; None without one.
-        small: The model that trained in the least time; within a budget that with the fewest parameters.
+        small: The model that trained in the least time; within a budget the smallest (`by_size`).
         large: A model that took longer, or has more.
     """
 
@@ -82,7 +82,8 @@ def tradeoffs(cells: pd.DataFrame) -> tuple[TradeOff, ...]:
     for device, setting, group in comparable(rows, ok):
         budgets = {(row["budget_s"], row["budget_clock"]) for row in group}
         budget_s = group[0]["budget_s"] if len(budgets) == 1 else None
-        small, *larger = sorted(group, key=size if budget_s is not None else lambda row: row["train_s"])
+        ordered = by_size(group) if budget_s is not None else sorted(group, key=lambda row: row["train_s"])
+        small, *larger = ordered
         found += [
             TradeOff(device=device, setting=setting, budget_s=budget_s, small=_side(small), large=_side(large))
             for large in larger
@@ -113,9 +114,18 @@ def comparable(cells: Sequence[Row], known: Container[int]) -> tuple[tuple[str, 
     )
 
 
-def size(row: Row) -> tuple[float, float, int]:
-    """What orders models by size: parameters, then training time."""
-    return row["parameters"] or 0, row["train_s"] or 0.0, row["cell"]
+def by_size(rows: Iterable[Row]) -> list[Row]:
+    """Order models by what an image costs each of them in training; by their parameters where that is not known of all.
+
+    The small network of the founding report has more parameters than many that take many times as long.
+
+    Args:
+        rows: Rows of `bench.analysis.cells.cells`, all of one device.
+    """
+    listed = list(rows)
+    if all(row["images_per_s"] for row in listed):
+        return sorted(listed, key=lambda row: (-row["images_per_s"], row["cell"]))
+    return sorted(listed, key=lambda row: (row["parameters"] or 0, row["train_s"] or 0.0, row["cell"]))
 
 
 def _is_varied(axis: str, rows: Sequence[Row]) -> bool:
