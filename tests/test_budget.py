@@ -212,7 +212,7 @@ def test_a_budget_is_answered_by_what_was_trained_for_it(tmp_path: Path, monkeyp
     folder = RunFolder.create(tmp_path / "run", data.run)
     for one in data.trials:
         place = folder.trial(one.trial.key)
-        journal(place, list(one.events), ())
+        write(place, list(one.events), checkpoints=())
         place.write_result(one.result)  # type: ignore[arg-type]
     console = Console(width=400, file=io.StringIO())
     with console.capture() as capture:

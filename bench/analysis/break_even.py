@@ -40,7 +40,8 @@ class BreakEven:
     Attributes:
         device: The device's label.
         setting: What else both have in common where the matrix varies it.
-        small: Row of the smaller model (`bench.analysis.tradeoff.by_size`), one of its points: its cell, model, kind, split.
+        small: Row of the smaller model (`bench.analysis.tradeoff.by_size`), one of its points: its cell, model, kind,
+            split.
         large: Likewise of the larger.
         estimate_s: When, by the median curves; None if not until the horizon.
         low_s: The earliest that it may have been; None if it cannot have been.
