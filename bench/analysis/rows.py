@@ -17,14 +17,13 @@ from bench.analysis.noise import measure_noise, noise_flags
 from bench.analysis.rewind import surviving_events, surviving_samples
 from bench.analysis.sample_rows import sample_row
 from bench.analysis.steady import steady
+from bench.analysis.step_times import as_of_one_size, of_whole_images, step_times_s
 from bench.analysis.use import Use, hardware_use
 from bench.recipe import describe, describe_fields
 from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Iterator
 
     from bench.peaks import DevicePeak
     from bench.records import Event, MemoryEstimate, TrialData
@@ -86,8 +85,8 @@ class TrialRows:
         # On a GPU a step's stamp tells when it was handed over, not when it was done.
         device = data.trial.cell.device
         timed = self._steps if device.kind == "cpu" else []
-        self._step_times_s = _step_times_s(_of_whole_images(timed)).tolist()
-        self._steadiness = steady(_as_of_one_size(timed).tolist()) if device.kind == "cpu" else None
+        self._step_times_s = step_times_s(of_whole_images(timed)).tolist()
+        self._steadiness = steady(as_of_one_size(timed).tolist()) if device.kind == "cpu" else None
         self._noise = measure_noise(self._segments, self._phases, cpus=len(device.cpus))
         train_s = self._phases_s.get("train")
         self._images_per_s = self._images_trained() / train_s if train_s else None
@@ -389,36 +388,6 @@ def _covered_s(phases: Iterable[PhaseDone]) -> float:
         covered_s += max(0.0, phase.end_s - max(phase.start_s, until_s))
         until_s = max(until_s, phase.end_s)
     return covered_s
-
-
-def _step_times_s(steps: Sequence[Steps]) -> NDArray[np.float64]:
-    """The time of each step, in order; a block of n steps stands for n steps of its mean time."""
-    if not any(block.counts for block in steps):
-        return np.empty(0)
-    times_s = [np.diff(block.ends_s, prepend=block.start_s) for block in steps]
-    counts = np.concatenate([block.counts for block in steps])
-    return np.repeat(np.concatenate(times_s) / counts, counts)
-
-
-def _of_whole_images(steps: Sequence[Steps]) -> Sequence[Steps]:
-    """The blocks whose images have their own size; all of them if none has."""
-    return [block for block in steps if block.image_height is None] or steps
-
-
-def _as_of_one_size(steps: Sequence[Steps]) -> NDArray[np.float64]:
-    """The times of steps as if all images were of one size: smaller ones take less, which is no disturbance."""
-    heights = {block.image_height for block in steps}
-    times_s = [_step_times_s([block]) for block in steps]
-    if len(heights) < 2:
-        return np.concatenate(times_s) if times_s else np.empty(0)
-    medians_s = {
-        height: float(np.median(_step_times_s([block for block in steps if block.image_height == height])))
-        for height in heights
-    }
-    whole_s = max(medians_s.values())
-    return np.concatenate(
-        [times * whole_s / medians_s[block.image_height] for block, times in zip(steps, times_s, strict=True)]
-    )
 
 
 def _highest(values: Iterable[float | None]) -> float | None:
