@@ -6,6 +6,7 @@ A card that works cannot be shown so, since no stand-in computes; every way in w
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -213,5 +214,8 @@ def test_a_gpu_worker_preloads(
     result = LocalRun(trial, folder, observer=Silent()).run()
 
     assert result.status == "failed"
-    assert "device:GPU:0" in result.reason  # no kernel can be launched on it; without libraries there would be no GPU
-    assert "Successfully opened dynamic library libcusolver.so.11" in folder.log.read_text(encoding="utf-8")
+    # The stand-in has no pinned memory, which TensorFlow repeats for 10 s: on a quick disk it says more than it may.
+    with folder.log.open(encoding="utf-8") as log:
+        said = log.read(1_000_000)
+    assert "Successfully opened dynamic library libcusolver.so.11" in said
+    assert re.search(r"Created device \S*/device:GPU:0 with .*name: Stand-in GPU", said)  # none without the libraries
