@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -140,6 +141,8 @@ def parse_duration_s(text: str) -> float:
 
 def _check_axes(config: RunConfig) -> None:
     recipe_axes.check(config.recipe_set)
+    if not all(map(math.isfinite, config.budget)):
+        raise UsageError(f"--budget must be finite; received {', '.join(map(str, config.budget))}")
     if config.budget and config.epochs:
         raise UsageError("--budget and --epochs both say when a training ends; give one of them")
     for name in ("epochs", "batch_size", "precision"):

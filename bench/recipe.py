@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -16,8 +17,7 @@ Normalization = Literal["unit", "standard"]
 BudgetClock = Literal["train", "fit", "wall"]
 Schedule = Literal["constant", "step", "cosine", "linear", "one_cycle"]
 
-LARGEST = 1e100  # JSON has no infinity
-Positive = Annotated[float, msgspec.Meta(gt=0, le=LARGEST)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -87,7 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     step_factor: Share = STEP_FACTOR
     momentum: Fraction = 0.0
     nesterov: bool = False
-    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 0.0
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     label_smoothing: Fraction = 0.0
     ema_momentum: Fraction = 0.0
     normalization: Normalization = "unit"
@@ -101,6 +101,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
+        for name in ("learning_rate", "weight_decay"):
+            if not math.isfinite(getattr(self, name)):  # JSON has no infinity
+                raise ValueError(f"{name} must be finite; received {getattr(self, name)}")
         if self.nesterov and self.optimizer != "sgd":
             raise ValueError(f"nesterov is an option of sgd; received optimizer={self.optimizer!r}")
         if self.momentum and self.optimizer not in {"sgd", "rmsprop"}:
