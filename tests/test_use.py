@@ -101,8 +101,8 @@ def verdict_of(tmp_path_factory):
     ("name", "made_of", "expected"),
     [
         ("large_convolution", {"side": 32, "batch_size": 16, "images": 128}, "compute-bound"),
-        # 25 MB a layer: the C library gives blocks above 32 MB back at once, and page faults would limit the training.
-        ("rectifiers", {"side": 64, "batch_size": 24, "images": 240}, "memory-bound"),
+        # 8 MB a layer: the C library gives blocks above 32 MB back at once, and page faults would limit the training.
+        ("rectifiers", {"side": 64, "batch_size": 8, "images": 240}, "memory-bound"),
         ("short_operations", {"side": 32, "batch_size": 8, "images": 800}, "too small for the device"),
         ("next_to_nothing", {"side": 16, "batch_size": 1, "images": 2000}, "launch-bound"),
         ("glance", {"side": 384, "batch_size": 16, "images": 320}, "input-bound"),
