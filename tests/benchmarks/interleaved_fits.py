@@ -59,6 +59,7 @@ def fit_recorded() -> None:
         steering=Steering(model, cell, course, batches.pipeline),
         begin_epoch=batches.pipeline.begin_epoch,
         waited_s=batches.pipeline.waited_s,
+        validate=None,
         save=lambda _: None,
     )
     print("watch", flush=True)
