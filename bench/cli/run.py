@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec.structs import replace
 
+from bench.cli.flags import Flags, takes_run_flags
 from bench.config import merge, parse_duration_s
 from bench.errors import UsageError
 
@@ -18,46 +19,11 @@ if TYPE_CHECKING:
 EXIT_UNFINISHED = 1
 EXIT_INTERRUPTED = 130
 
-Text = str | None
-Words = list[str] | None
-Number = int | None
 
-DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
-CLOCK_HELP = "What a budget covers: train, fit (with validation), or wall (everything, start-up and test too)."
-RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
-
-
+@takes_run_flags
 def run(
+    flags: Flags,
     *,
-    preset: Annotated[Text, typer.Option(help="quick (minutes, embedded data) or report (the founding one).")] = None,
-    model: Annotated[Words, typer.Option(help="A model's name, or a .py file of yours; comma list.")] = None,
-    device: Annotated[Words, typer.Option(help=DEVICE_HELP)] = None,
-    dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/, a folder a class.")] = None,
-    epochs: Annotated[Number, typer.Option(help="Passes over the training images.")] = None,
-    budget: Annotated[Words, typer.Option(help="Train for so long instead: 90s, 30m, 2h; comma list.")] = None,
-    budget_clock: Annotated[Text, typer.Option(help=CLOCK_HELP)] = None,
-    batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None,
-    precision: Annotated[Words, typer.Option(help="float32, mixed_bfloat16, mixed_float16; comma list.")] = None,
-    jit: Annotated[Words, typer.Option(help="XLA, off or on; comma list.")] = None,
-    steps_per_execution: Annotated[Number, typer.Option(help="Steps that one call of TensorFlow makes.")] = None,
-    recipe: Annotated[Text, typer.Option(help="model: its own RECIPE, if it has one; common: the preset's.")] = None,
-    recipe_set: Annotated[Words, typer.Option(help=RECIPE_SET_HELP)] = None,
-    repeats: Annotated[Number, typer.Option(help="Trials a cell, each with a seed of its own.")] = None,
-    seed: Annotated[Number, typer.Option(help="The first seed.")] = None,
-    limit_train: Annotated[Number, typer.Option(help="Use so many training images.")] = None,
-    limit_test: Annotated[Number, typer.Option(help="Use so many test images.")] = None,
-    validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None,
-    timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None,
-    force: Annotated[
-        bool | None, typer.Option("--force", help="Run what does not fit into memory by the estimate too.")
-    ] = None,
-    order: Annotated[Text, typer.Option(help="interleaved (A B B A), grouped or random.")] = None,
-    peak: Annotated[Text, typer.Option(help="What devices attain at best: cached, refresh or off.")] = None,
-    sample_interval: Annotated[Text, typer.Option(help="Time between two samples of memory, CPU and GPU.")] = None,
-    data_dir: Annotated[Text, typer.Option(help="Where data sets lie, if not in Keras's cache folder.")] = None,
-    out: Annotated[Text, typer.Option(help="The folder below which runs are written.")] = None,
-    name: Annotated[Text, typer.Option(help="Names the run's folder.")] = None,
-    host_name: Annotated[bool, typer.Option("--host-name", help="Record this machine's network name.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder; takes --timeout alone.")] = None,
     config: Annotated[Path | None, typer.Option(help="A bench.toml with these names; flags win.")] = None,
     dry_run: Annotated[
@@ -68,39 +34,9 @@ def run(
 
     Without flags: a small and a large model on one core and on all, on embedded data, in about three minutes.
     """
-    flags: dict[str, Any] = {
-        "preset": preset,
-        "model": model,
-        "device": device,
-        "dataset": dataset,
-        "epochs": epochs,
-        "budget": budget,
-        "budget-clock": budget_clock,
-        "batch-size": batch_size,
-        "precision": precision,
-        "jit": jit,
-        "steps-per-execution": steps_per_execution,
-        "recipe": recipe,
-        "recipe-set": recipe_set,
-        "repeats": repeats,
-        "seed": seed,
-        "limit-train": limit_train,
-        "limit-test": limit_test,
-        "validation": validation,
-        "timeout": timeout,
-        "force": force,
-        "order": order,
-        "peak": peak,
-        "sample-interval": sample_interval,
-        "data-dir": data_dir,
-        "out": out,
-        "name": name,
-        "host-name": host_name or None,
-    }
-    given = {flag: value for flag, value in flags.items() if value is not None and value != []}
     if resume is not None:
         others = (
-            [f"--{flag}" for flag in given if flag != "timeout"] + ["--config"] * bool(config) + ["--dry-run"] * dry_run
+            [f"--{flag}" for flag in flags if flag != "timeout"] + ["--config"] * bool(config) + ["--dry-run"] * dry_run
         )
         if others:
             raise UsageError(f"--resume goes on with what the run was asked for; received also {', '.join(others)}")
@@ -109,13 +45,14 @@ def run(
         from bench.hardware.topology import detect_topology
 
         host = detect_host(detect_topology(), detect_gpus().gpus)
+        timeout = flags.get("timeout")
         _carry_out(resume, host=host, timeout_s=parse_duration_s(timeout) if timeout else None)
         return
 
     from bench.cli.console import warn
     from bench.launch.planning import create, prepare
 
-    prepared = prepare(merge(given, toml=config))
+    prepared = prepare(merge(flags, toml=config))
     for warning in prepared.warnings:
         warn(warning)
     if dry_run:
