@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "meter": TYPES | {"hardware"},
     "memory": TYPES | {"catalog", "schedule"},
     "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule"},
-    "analysis": TYPES | {"store", "peaks", "schedule", "reference"},
+    "analysis": TYPES | {"store", "peaks", "schedule"},
     "report": TYPES | {"peaks", "store", "analysis"},
     "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
