@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
-    from bench.records import DatasetSpec, Host
+    from bench.records import Cell, DatasetSpec, Host, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
         StoreError: The folder cannot be written, or is there already.
     """
     config, plan = prepared.config, prepared.plan
-    name = config.name or config.preset
+    name = config.name or (config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast")
     created_s = time.time()
     path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
     return RunFolder.create(
@@ -147,4 +147,20 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             estimates=dict(prepared.preflight.estimates),
         ),
         refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
+    )
+
+
+def calibrations(prepared: Prepared) -> Prepared:
+    """Return the same matrix with one calibration a cell in place of its trials."""
+    plan, preflight = prepared.plan, prepared.preflight
+    first: dict[Cell, Trial] = {}
+    for trial in plan.trials:
+        first.setdefault(trial.cell, trial)
+    new = {trial.key: msgspec.structs.replace(trial, mode="calibrate") for trial in first.values()}
+    estimates = {new[key].key: needed for key, needed in preflight.estimates.items() if key in new}
+    refusals = {new[key].key: refusal for key, refusal in plan.refusals.items() if key in new}
+    return replace(
+        prepared,
+        plan=Plan(trials=tuple(new.values()), refusals=refusals),
+        preflight=replace(preflight, estimates=estimates),
     )
