@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,7 @@ class TimeForecast:
         epochs: Passes over the training images.
         epoch_s: One of them, with its validation.
         images_per_s: Training images a second.
+        test_s: What follows the last epoch: the test and the end of the process, in seconds.
         steps_seen: Steps that it rests on.
     """
 
@@ -63,6 +64,7 @@ class TimeForecast:
     epochs: Range
     epoch_s: Range
     images_per_s: Range
+    test_s: float
     steps_seen: int
 
 
@@ -103,6 +105,7 @@ def forecast_time(pace: Pace) -> TimeForecast:
         epochs=Range(estimate=epochs, low=epochs, high=epochs),
         epoch_s=_plus(0.0, per_epoch_s, spread),
         images_per_s=_plus(0.0, images_per_s, spread),
+        test_s=rest.test_s + END_S,
         steps_seen=steps_seen,
     )
     return forecast if cell.budget_s is None else _within_budget(forecast, pace, spread)
@@ -120,13 +123,7 @@ def _within_budget(forecast: TimeForecast, pace: Pace, spread: float) -> TimeFor
         high=_budget_epochs(pace, math.exp(-QUANTILE * spread)),
     )
     ranges = {"train_s": forecast.train_s, "fit_s": forecast.fit_s, "wall_s": forecast.wall_s} | {known: fixed}
-    return TimeForecast(
-        **ranges,
-        epochs=epochs,
-        epoch_s=forecast.epoch_s,
-        images_per_s=forecast.images_per_s,
-        steps_seen=forecast.steps_seen,
-    )
+    return replace(forecast, **ranges, epochs=epochs)
 
 
 def _rest(pace: Pace, epochs: float) -> _Rest:

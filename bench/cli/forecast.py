@@ -14,7 +14,7 @@ from bench.config import merge, parse_duration_s
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from bench.launch.planning import Prepared
 
@@ -99,9 +99,7 @@ def _carry_out(prepared: Prepared, *, ends_s: float) -> None:
         terminal.print(f"{len(trials)} calibrations; writing {folder.path}", soft_wrap=True)
         try:
             with LiveView(terminal, trials) as view:
-                run_trials(
-                    folder, run, observer=view, machine=fingerprint(prepared.host), share_s=_shares(ends_s)
-                )
+                run_trials(folder, run, observer=view, machine=fingerprint(prepared.host), share_s=_shares(ends_s))
         except (StoppedError, KeyboardInterrupt):
             stopped = True
         found = render_forecast(folder.path)
