@@ -116,14 +116,18 @@ def _within_budget(forecast: TimeForecast, pace: Pace, spread: float) -> TimeFor
     cell = pace.cell
     budget_s = cell.budget_s or 0.0
     fixed = Range(estimate=budget_s, low=budget_s, high=budget_s)
-    known = {"train": "train_s", "fit": "fit_s", "wall": "wall_s"}[cell.budget_clock]
     epochs = Range(
         estimate=_budget_epochs(pace, 1.0),
         low=_budget_epochs(pace, math.exp(QUANTILE * spread)),
         high=_budget_epochs(pace, math.exp(-QUANTILE * spread)),
     )
-    ranges = {"train_s": forecast.train_s, "fit_s": forecast.fit_s, "wall_s": forecast.wall_s} | {known: fixed}
-    return replace(forecast, **ranges, epochs=epochs)
+    return replace(
+        forecast,
+        train_s=fixed if cell.budget_clock == "train" else forecast.train_s,
+        fit_s=fixed if cell.budget_clock == "fit" else forecast.fit_s,
+        wall_s=fixed if cell.budget_clock == "wall" else forecast.wall_s,
+        epochs=epochs,
+    )
 
 
 def _rest(pace: Pace, epochs: float) -> _Rest:

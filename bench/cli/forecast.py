@@ -52,7 +52,8 @@ def forecast(
     if runs and not backtest:
         raise UsageError(f"run folders are replayed with --backtest, or go on with --from; received {runs[0]}")
     if backtest or from_run:
-        _refuse_others(flags, config, named="--backtest" if backtest else "--from")
+        allowed = {"out", "name"} if backtest else {"epochs"}
+        _refuse_others(flags, config, allowed, named="--backtest" if backtest else "--from")
     if backtest and from_run:
         raise UsageError("--backtest and --from are two questions; ask one of them")
     if backtest:
@@ -61,10 +62,11 @@ def forecast(
         replay(runs or (), out=flags.get("out", "reports"), name=flags.get("name"))
         return
     if from_run:
+        from bench.cli.console import console
         from bench.cli.report import render_forecast
 
         for folder in from_run:
-            render_forecast(folder)
+            render_forecast(folder, console(), epochs=flags.get("epochs"))
         return
 
     from bench.cli.console import warn
@@ -76,8 +78,8 @@ def forecast(
     _carry_out(prepared, ends_s=began_s + budget_s - REPORT_S)
 
 
-def _refuse_others(flags: Flags, config: Path | None, *, named: str) -> None:
-    others = [f"--{flag}" for flag in flags if flag not in {"out", "name"}] + ["--config"] * bool(config)
+def _refuse_others(flags: Flags, config: Path | None, allowed: set[str], *, named: str) -> None:
+    others = [f"--{flag}" for flag in flags if flag not in allowed] + ["--config"] * bool(config)
     if others:
         raise UsageError(f"{named} looks at what was measured and plans nothing; received also {', '.join(others)}")
 
@@ -102,7 +104,7 @@ def _carry_out(prepared: Prepared, *, ends_s: float) -> None:
                 run_trials(folder, run, observer=view, machine=fingerprint(prepared.host), share_s=_shares(ends_s))
         except (StoppedError, KeyboardInterrupt):
             stopped = True
-        found = render_forecast(folder.path)
+        found = render_forecast(folder.path, terminal)
     if stopped:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not found:
