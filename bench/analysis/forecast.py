@@ -134,17 +134,16 @@ def _rest(pace: Pace, epochs: float) -> _Rest:
     cell = pace.cell
     total = _steps_by_height(cell, round(epochs * cell.steps_per_epoch))
     done: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
-    epochs_begun = 0 if pace.is_calibration else pace.epochs_begun
-    validated = 0 if pace.is_calibration else len(pace.validate_s)
-    # The first checkpoint comes before the first step.
-    saved = 0 if pace.is_calibration else sum(pace.checkpoint_s) > 0 and validated
+    begun, validated, saved = (
+        (0, 0, 0) if pace.is_calibration else (pace.epochs_begun, len(pace.validate_s), len(pace.checkpoint_s))
+    )
     left = {height: max(0, count - done.get(height, 0)) for height, count in total.items()}
     train_s = sum(count * _step_s(pace, height) for height, count in left.items())
     whole = math.ceil(epochs)
     return _Rest(
-        train_s=train_s + max(0, whole - epochs_begun) * pace.epoch_start_s,
+        train_s=train_s + max(0, whole - begun) * pace.epoch_start_s,
         validate_s=max(0, whole - validated) * _validate_s(pace),
-        checkpoint_s=max(0, whole - saved) * float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else 0.0,
+        checkpoint_s=max(0, whole - saved) * _checkpoint_s(pace),
         test_s=cell.dataset.num_test * _evaluate_image_s(pace),
     )
 
@@ -159,7 +158,7 @@ def _budget_epochs(pace: Pace, slower: float) -> float:
     if cell.budget_clock == "wall":
         test_s = cell.dataset.num_test * _evaluate_image_s(pace)
         budget_s = max(0.0, budget_s - pace.start_s - (test_s + END_S) * slower)
-        per_epoch_s += float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else 0.0
+        per_epoch_s += _checkpoint_s(pace)
     return budget_s / (per_epoch_s * slower)
 
 
@@ -201,6 +200,10 @@ def _validate_s(pace: Pace) -> float:
     if pace.validate_s:
         return float(np.median(pace.validate_s))
     return pace.cell.dataset.num_validation * _evaluate_image_s(pace)
+
+
+def _checkpoint_s(pace: Pace) -> float:
+    return float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else pace.first_checkpoint_s
 
 
 def _evaluate_image_s(pace: Pace) -> float:

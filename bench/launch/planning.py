@@ -159,6 +159,9 @@ def calibrations(prepared: Prepared) -> Prepared:
     for trial in plan.trials:
         first.setdefault(trial.cell, trial)
     new = {trial.key: msgspec.structs.replace(trial, mode="calibrate") for trial in first.values()}
+    # What the small ones leave of the time, the large ones have, whose steps are long.
+    needs = preflight.estimates
+    new = dict(sorted(new.items(), key=lambda item: needs[item[0]].total_bytes if item[0] in needs else 0))
     estimates = {new[key].key: needed for key, needed in preflight.estimates.items() if key in new}
     refusals = {new[key].key: refusal for key, refusal in plan.refusals.items() if key in new}
     return replace(
