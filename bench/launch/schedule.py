@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
-    from bench.launch.observer import Observer
+    from bench.launch.observer import Judges, Observer
     from bench.records import Result, Run, Trial
     from bench.store import RunFolder
 
@@ -47,6 +47,7 @@ def run_trials(
     machine: str = "",
     command: Sequence[str] = WORKER,
     share_s: Callable[[int], float] | None = None,
+    judges: Judges | None = None,
 ) -> None:
     """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
 
@@ -60,6 +61,7 @@ def run_trials(
         command: The worker; tests put another in its place.
         share_s: Tells, of so many trials that are left, how long the next one may take, in seconds. None leaves it to
             the run's time-out.
+        judges: Make who says whether a trial is to be ended before its time, as `hopeless`.
 
     Raises:
         StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
@@ -80,6 +82,7 @@ def run_trials(
                 machine=machine,
                 command=command,
                 stop=stop,
+                judges=judges,
             ).run()
             record(folder, trial, result, observer)
             if result.status == "interrupted":
