@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Expectation:
     """What a training is expected to reach.
 
     Attributes:
@@ -36,7 +36,7 @@ class Outlook:
     source: str
 
 
-def outlook(cell: Cell, epochs: float, done: Sequence[Epoch], references: Sequence[ReferenceCurve]) -> Outlook:
+def expect(cell: Cell, epochs: float, done: Sequence[Epoch], references: Sequence[ReferenceCurve]) -> Expectation:
     """Say what a training is expected to reach.
 
     Its own epochs say more than a reference does, where there are enough of them and nothing in the recipe changes with
@@ -58,10 +58,10 @@ def outlook(cell: Cell, epochs: float, done: Sequence[Epoch], references: Sequen
     if matches:
         return _transferred(transfer(matches[0], max(1, math.floor(epochs))), epochs, len(done))
     reasons = [reason for reason in (why_not, missing(cell, references)) if reason]
-    return Outlook(by_epoch={}, val=None, test=None, source="; ".join(reasons))
+    return Expectation(by_epoch={}, val=None, test=None, source="; ".join(reasons))
 
 
-def _extrapolated(cell: Cell, epochs: float, done: Sequence[Epoch]) -> Outlook | None:
+def _extrapolated(cell: Cell, epochs: float, done: Sequence[Epoch]) -> Expectation | None:
     accuracies = [math.nan if epoch.val_accuracy is None else epoch.val_accuracy for epoch in done]
     to_come = [*range(len(done) + 1, math.floor(epochs) + 1)]
     ends = [*map(float, to_come), *([] if epochs == math.floor(epochs) else [epochs])]
@@ -74,10 +74,10 @@ def _extrapolated(cell: Cell, epochs: float, done: Sequence[Epoch]) -> Outlook |
     if not by_epoch:
         return None
     source = f"extrapolated from its own {len(done)} epochs"
-    return Outlook(by_epoch=by_epoch, val=by_epoch[max(by_epoch)], test=None, source=source)
+    return Expectation(by_epoch=by_epoch, val=by_epoch[max(by_epoch)], test=None, source=source)
 
 
-def _transferred(found: Transferred, epochs: float, done: int) -> Outlook:
+def _transferred(found: Transferred, epochs: float, done: int) -> Expectation:
     curve = found.match.curve
     known = {number: value for number, value in enumerate(found.by_epoch, start=1) if value is not None}
     last = max(1, math.floor(epochs))
@@ -86,7 +86,7 @@ def _transferred(found: Transferred, epochs: float, done: int) -> Outlook:
     else:
         trainings = "1 training" if len(curve.seeds) == 1 else f"{len(curve.seeds)} trainings"
         source = f"measured in {trainings} elsewhere"
-    return Outlook(
+    return Expectation(
         by_epoch={number: value for number, value in known.items() if number > done},
         val=known.get(last),
         test=found.test if epochs == last else None,

@@ -33,13 +33,13 @@ def forecast_points(forecasts: Iterable[Forecast], prices: Mapping[str, float]) 
     Returns:
         A row for each point, by forecast.
     """
-    known = [forecast for forecast in forecasts if forecast.time is not None and forecast.outlook is not None]
-    wants_test = any(one.outlook and one.outlook.test and not one.outlook.by_epoch for one in known)
+    known = [forecast for forecast in forecasts if forecast.time is not None and forecast.expected is not None]
+    wants_test = any(one.expected and one.expected.test and not one.expected.by_epoch for one in known)
     return typed(POINTS, (row for one in known for row in _points(one, prices, wants_test=wants_test)))
 
 
 def _points(forecast: Forecast, prices: Mapping[str, float], *, wants_test: bool) -> Iterator[Row]:
-    time, expected = forecast.time, forecast.outlook
+    time, expected = forecast.time, forecast.expected
     if time is None or expected is None:
         return
     price = price_per_hour(forecast.row["device"], prices)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from bench.analysis.expectation import Outlook, outlook
+from bench.analysis.expectation import Expectation, expect
 from bench.analysis.forecast import TimeForecast, forecast_time
 from bench.analysis.forecast_columns import FORECASTS
 from bench.analysis.frame import rows_of, typed
@@ -39,7 +39,7 @@ class Forecast:
         epochs_done: Finished epochs.
         pace: How fast it goes; None if no step was seen.
         time: How long it will take; None likewise, or where nothing is left of it.
-        outlook: What it is expected to reach; None likewise.
+        expected: What it is expected to reach; None likewise.
         reason: Why there is no forecast; empty if there is one.
     """
 
@@ -48,7 +48,7 @@ class Forecast:
     epochs_done: int = 0
     pace: Pace | None = None
     time: TimeForecast | None = None
-    outlook: Outlook | None = None
+    expected: Expectation | None = None
     reason: str = ""
 
 
@@ -97,7 +97,7 @@ def _forecast(data: TrialData, row: Row, references: Sequence[ReferenceCurve], e
         epochs_done=len(whole),
         pace=pace,
         time=time,
-        outlook=outlook(cell, time.epochs.estimate, whole, references),
+        expected=expect(cell, time.epochs.estimate, whole, references),
     )
 
 
@@ -108,7 +108,7 @@ def _nothing_left(row: Row, epochs: int) -> str:
 
 
 def _row(forecast: Forecast) -> Row:
-    trial, time, expected = forecast.row, forecast.time, forecast.outlook
+    trial, time, expected = forecast.row, forecast.time, forecast.expected
     said = {name: trial.get(name) for name in FORECASTS} | {"reason": forecast.reason}
     said |= {"epochs_asked": forecast.cell.epochs, "budget_s": forecast.cell.budget_s}
     if forecast.pace is not None:

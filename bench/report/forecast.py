@@ -76,7 +76,9 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
         legend=_legend(known),
         flags=tuple(map(plain, flags)),
         failures=tuple(
-            plain(f"{row['model']} on {setting(row)}: {row['reason']}") for row in rows if row["wall_s"] is None
+            plain(f"{row['model']} on {setting(row)}, seed {row['seed']}: {row['reason']}")
+            for row in rows
+            if row["wall_s"] is None
         ),
         tradeoffs=(),
         sections=tuple(part for part in [_sources(known, setting), section] if part is not None),
