@@ -12,6 +12,7 @@ from bench.cli.devices import devices
 from bench.cli.doctor import doctor
 from bench.cli.fetch import fetch
 from bench.cli.models import models
+from bench.cli.reference import reference
 from bench.cli.report import report
 from bench.cli.run import run
 
@@ -42,3 +43,4 @@ def root(
 
 for command in (run, report, models, devices, doctor, data, fetch):
     app.command()(command)
+app.add_typer(reference, name="reference")

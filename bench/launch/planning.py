@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import __version__, catalog
+from bench.data.content import content_digest
 from bench.data.fetching import ensure
 from bench.data.loading import load
 from bench.data.sources import SOURCES, source_name
@@ -82,7 +83,8 @@ def prepare(config: RunConfig) -> Prepared:
         limit_test=config.limit_test,
         validation=config.validation,
     )
-    dataset, data_warnings, loading_bytes = data.spec, data.warnings, data.loading_bytes
+    dataset = msgspec.structs.replace(data.spec, content=content_digest(data))
+    data_warnings, loading_bytes = data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
     plan = expand(config, models=models, choices=choices, dataset=dataset)
     preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
