@@ -62,6 +62,8 @@ def reference_curves(run: RunData, *, contents: Mapping[str, str] | None = None)
 
 def _unfit(data: TrialData) -> str | None:
     """Why a trial gives no curve; None if it does."""
+    if data.trial.mode == "calibrate":
+        return "it was a calibration, which trains no whole epoch"
     if data.result is None:
         return "it has no result: it is still to run, or was cut off"
     if data.result.status != "ok":

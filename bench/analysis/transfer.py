@@ -80,8 +80,12 @@ def transfer(match: Match, epochs: int) -> Transferred:
         raise ValueError(f"a training has at least 1 epoch; received {epochs}")
     curve = match.curve
     best = [_best_so_far(seed.val_accuracy[:epochs]) for seed in curve.seeds if seed.val_accuracy]
-    by_epoch = [_expected(values, match, images=curve.num_validation) for values in zip(*best, strict=True)]
-    tested = [seed.test_accuracy for seed in curve.seeds] if epochs == curve.epochs else []
+    # Where a seed's first accuracies are lost, those of the others alone would stand for other trainings than later.
+    begun = [[value for value in values if value is not None] for values in zip(*best, strict=True)]
+    known = [values if len(values) == len(best) else [] for values in begun]
+    by_epoch = [_expected(values, match, images=curve.num_validation) for values in known]
+    ends_there = epochs == curve.epochs
+    tested = [seed.test_accuracy for seed in curve.seeds if ends_there and seed.test_accuracy is not None]
     return Transferred(
         match=match,
         by_epoch=tuple(_never_falling(by_epoch)),
@@ -99,31 +103,32 @@ def _better(best: float | None, accuracy: float | None) -> float | None:
 
 
 def _expected(
-    accuracies: Sequence[float | None], match: Match, *, images: int, same_images: bool | None = None
+    accuracies: Sequence[float], match: Match, *, images: int, same_images: bool | None = None
 ) -> Expected | None:
     """What one more training is expected to reach where some have reached these accuracies.
 
     Args:
-        accuracies: One a seed; None where it is not known.
+        accuracies: One a seed.
         match: The curve that they are of.
         images: That accuracy is counted on.
         same_images: Whether the training is measured on the very images. Defaults to what the match says.
     """
-    known = [accuracy for accuracy in accuracies if accuracy is not None]
-    if not known:
+    if not accuracies:
         return None
-    accuracy = median_low(known)
+    accuracy = median_low(accuracies)
     if match.curve.published:
         return Expected(accuracy=accuracy)
-    middle = mean(known)
+    seeds, middle = len(accuracies), mean(accuracies)
     binomial = middle * (1 - middle) / images
-    drawn_anew = 0.0 if (match.same_order if same_images is None else same_images) else 2 * binomial
-    one_more = 1 + 1 / len(known)  # the new training's own deviation, and that of the mean of these
-    normal = float(stats.norm.ppf((1 + COVERAGE) / 2))
-    half = normal * math.sqrt(one_more * max(USUAL_DEVIATION**2, binomial) + drawn_anew)
-    if len(known) > 1:  # two trainings are too few for Student's t, but can show that the usual is not enough
-        factor = float(stats.t.ppf((1 + COVERAGE) / 2, len(known) - 1)) if len(known) >= MIN_REPEATS else normal
-        half = max(half, factor * math.sqrt(one_more * variance(known) + drawn_anew))
+    factor = normal = float(stats.norm.ppf((1 + COVERAGE) / 2))
+    half = normal * math.sqrt(max(USUAL_DEVIATION**2, binomial))
+    if seeds > 1:  # two trainings are too few for Student's t, but can show that the usual is not enough
+        if seeds >= MIN_REPEATS:
+            factor = float(stats.t.ppf((1 + COVERAGE) / 2, seeds - 1))
+        half = max(half, factor * math.sqrt(variance(accuracies)))
+    half *= math.sqrt(1 + 1 / seeds)  # the new training's own deviation, and that of the mean of these
+    if not (match.same_order if same_images is None else same_images):
+        half = math.hypot(half, normal * math.sqrt(2 * binomial))
     return Expected(accuracy=accuracy, low=max(0.0, middle - half), high=min(1.0, middle + half))
 
 

@@ -63,7 +63,6 @@ def list_curves() -> None:
         warn(line)
     listing = table("model and data", "training", "seeds", "at the end", "from")
     listing.columns[1].min_width = 21  # of its longest common line
-    names = table("name", "where it lies")
     for one in shelf.references:
         curve = one.curve
         listing.add_row(
@@ -73,13 +72,14 @@ def list_curves() -> None:
             _accuracy(curve),
             "\n".join(map(_source, curve.provenance)),
         )
-        names.add_row(one.name, "came with the program" if one.is_shipped else str(one.path.parent))
     if not shelf.references:
         terminal.print("no reference curves; `python -m bench reference add RUN` takes them from a run")
         return
     terminal.print(listing)
     terminal.print("at the end: accuracy on the validation and on the test images, the median of the seeds")
-    terminal.print(names)
+    for one in shelf.references:
+        where = "came with the program" if one.is_shipped else f"in {one.path.parent}"
+        terminal.print(f"{one.name}: {where}", soft_wrap=True)
 
 
 @reference.command()
