@@ -6,12 +6,10 @@ import os
 import subprocess
 import sys
 
-import msgspec
 import pytest
 
 import bench
-from bench.store import RunFolder
-from records_for_tests import ok_trial, run_data, trial
+from records_for_tests import ok_trial, run_data, trial, write_run
 
 
 def hourglass(*arguments, cwd=None, **environment):
@@ -87,12 +85,7 @@ def test_a_gpu_that_is_not_there_is_never_replaced(tmp_path):
 def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     """`report` makes tables, CSV, Parquet and Markdown from a run folder alone."""
     data = run_data(ok_trial(trial("small"), train_s=10.0, accuracy=0.3), ok_trial(trial("large"), accuracy=0.5))
-    folder = RunFolder.create(tmp_path / "run", data.run)
-    for one in data.trials:
-        place = folder.trial(one.trial.key)
-        for path, records in ((place.events, one.events), (place.samples, one.samples)):
-            path.write_bytes(b"".join(json_line(record) for record in records))
-        place.write_result(one.result)
+    folder = write_run(tmp_path / "run", data)
     done = hourglass("report", folder.path)
     assert done.returncode == 0, done.stderr
     assert "Small against large" in done.stdout
@@ -109,8 +102,3 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     unused = hourglass("report", folder.path, "--price", "gpu:0=2.1")
     assert unused.returncode == 0, unused.stderr
     assert "--price gpu:0: this report has no such device; it has cpu:2" in unused.stderr
-
-
-def json_line(record):
-    """Return a record as a line of a journal."""
-    return msgspec.json.encode(record) + b"\n"
