@@ -144,6 +144,13 @@ class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
     seconds: float
 
 
+class Evaluated(Record, frozen=True, tag="evaluated", tag_field="event"):
+    """A calibration evaluated so many images, of whichever split, in so many seconds."""
+
+    images: int
+    seconds: float
+
+
 class Tested(Record, frozen=True, tag="test", tag_field="event"):
     """The test split, used once, at the end."""
 
@@ -172,4 +179,18 @@ class Done(Record, frozen=True, tag="done", tag_field="event"):
     end_s: float
 
 
-Event = Attempt | Runtime | Built | Flops | PhaseDone | Steps | Epoch | Sentinel | Tested | Memory | Failure | Done
+Event = (
+    Attempt
+    | Runtime
+    | Built
+    | Flops
+    | PhaseDone
+    | Steps
+    | Epoch
+    | Evaluated
+    | Sentinel
+    | Tested
+    | Memory
+    | Failure
+    | Done
+)

@@ -21,6 +21,7 @@ from bench.events import Attempt as Attempt  # noqa: PLC0414 -- all records are 
 from bench.events import Built as Built  # noqa: PLC0414 -- likewise
 from bench.events import Done as Done  # noqa: PLC0414 -- likewise
 from bench.events import Epoch as Epoch  # noqa: PLC0414 -- likewise
+from bench.events import Evaluated as Evaluated  # noqa: PLC0414 -- likewise
 from bench.events import Event as Event  # noqa: PLC0414 -- likewise
 from bench.events import Failure as Failure  # noqa: PLC0414 -- likewise
 from bench.events import Flops as Flops  # noqa: PLC0414 -- likewise
@@ -41,6 +42,8 @@ from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
 from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
 
 SCHEMA = 1
+
+Mode = Literal["train", "calibrate"]
 
 
 class Device(Record, frozen=True):
@@ -91,6 +94,8 @@ class DatasetSpec(Record, frozen=True):
         input_shape: Height, width, channels.
         num_classes: Classes.
         official: Whether the content is the published one; None for data that has no published form.
+        content: A digest of the same images and labels in any order (`bench.data.content`), by which trainings on the
+            same images in another order are found; empty where it was not recorded.
     """
 
     name: str
@@ -101,6 +106,7 @@ class DatasetSpec(Record, frozen=True):
     input_shape: tuple[int, int, int]
     num_classes: int
     official: bool | None = None
+    content: str = ""
 
 
 class Cell(Record, frozen=True):
@@ -139,10 +145,14 @@ class Cell(Record, frozen=True):
 
 
 class Trial(Record, frozen=True):
-    """One cell with one seed: the unit of replication, a process of its own."""
+    """One cell with one seed: the unit of replication, a process of its own.
+
+    In mode `calibrate` it trains for a few steps only, to tell how long the whole training would take.
+    """
 
     cell: Cell
     seed: int
+    mode: Mode = "train"
 
     @property
     def key(self) -> str:
@@ -179,6 +189,7 @@ class Assignment(Record, frozen=True):
         offset_s: Where the trial's clock stands at that moment.
         epochs_done: Epochs whose checkpoint is to be taken up; 0 starts anew.
         spent: What these took of a budget; None to start anew.
+        limit_s: Where the trial's clock may stand at the end of a calibration; None for a training.
         data_dir: Where data sets lie, if not in the usual places.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
@@ -188,6 +199,7 @@ class Assignment(Record, frozen=True):
     offset_s: float = 0.0
     epochs_done: int = 0
     spent: Spent | None = None
+    limit_s: float | None = None
     data_dir: str | None = None
     libraries: tuple[str, ...] = ()
 

@@ -37,18 +37,20 @@ ROOMS: dict[str, set[str]] = {
     "records": {"config", "recipe", "record", "events", "machine", "samples", "peaks"},
     "probes": {"config", "recipe", "record", "records"},
     "store": TYPES | {"peaks"},
+    "reference": TYPES | {"schedule", "store"},
     "catalog": TYPES,
     "data": TYPES,
     "hardware": TYPES | {"config", "store", "probes", "peaks"},
     "meter": TYPES | {"hardware"},
     "memory": TYPES | {"catalog", "schedule"},
     "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule"},
-    "analysis": TYPES | {"store", "peaks"},
+    "analysis": TYPES | {"store", "peaks", "schedule", "reference"},
     "report": TYPES | {"peaks", "store", "analysis"},
     "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
     "cli": TYPES
-    | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},
+    | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
+    | {"reference"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

@@ -5,25 +5,14 @@ Every dtype is a nullable one: what was not measured is `<NA>`, never 0 and neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
+from bench.analysis.forecast_columns import FORECASTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a DataFrame.
-
-    Attributes:
-        dtype: Its pandas dtype; `object` holds tuples of text.
-        meaning: What it says, with its unit.
-    """
-
-    dtype: str
-    meaning: str
 
 
 _CELL = {
@@ -390,5 +379,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         "frontier": FRONTIER,
         "legs": LEGS,
         "targets": TARGETS,
+        "forecasts": FORECASTS,
     }
 )

@@ -38,9 +38,13 @@ def main() -> int:
     try:
         pin(trial.cell.device)
         preload.load(assignment.libraries)
-        from bench.worker.training import train  # noqa: PLC0415 -- TensorFlow starts its threads inside the mask
+        # TensorFlow starts its threads inside the mask.
+        if trial.mode == "calibrate":
+            from bench.worker.calibrating import calibrate as carry_out  # noqa: PLC0415
+        else:
+            from bench.worker.training import train as carry_out  # noqa: PLC0415
 
-        train(assignment, trial, journal, clock)
+        carry_out(assignment, trial, journal, clock)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the trial's row must say it
         traceback.print_exc()
         status, reason = _explain(error, trial.cell.device)

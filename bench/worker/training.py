@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from bench.records import Assignment, Built, Done, Flops, Sentinel, Tested, Trial
-from bench.schedule import image_sizes
+from bench.records import Assignment, Done, Sentinel, Tested, Trial
 from bench.store import Journal, TrialFolder
 from bench.worker import building, checkpoint, runtime, sentinel
-from bench.worker.batches import Batches, load_batches
 from bench.worker.clock import Clock, Phases
 from bench.worker.course import Aftermath, BudgetCourse, Course, StepCourse
-from bench.worker.flops import count_flops
 from bench.worker.pipeline import TIMED_BATCHES
 from bench.worker.recorder import DivergedError, Recorder
+from bench.worker.setting_up import count_arithmetic, set_up
 from bench.worker.steering import Steering
-from bench.worker.traffic import traffic_bytes
-from bench.worker.warm_up import look_at_evaluation, warm_up
+from bench.worker.warm_up import time_evaluation, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import tensorflow as tf
 
     from bench.records import Cell, Spent
+    from bench.worker.batches import Batches
+    from bench.worker.setting_up import Ready
 
 ENDLESS = 2**31 - 1  # epochs, where a budget ends the training
 
@@ -42,29 +41,8 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     cell = trial.cell
     folder = TrialFolder(Path(assignment.folder))
     phases = Phases(clock, journal, runtime.synchronize)
-    runtime.configure(cell.device, cell.precision, seed=trial.seed)
-    devices = runtime.training_devices(cell)
-    strategy_scope = runtime.strategy_scope(devices)
-    phases.done("import", start_s=assignment.offset_s)
-
-    with phases.phase("data"):
-        batches = load_batches(cell, seed=trial.seed, data_dir=assignment.data_dir)
-    with phases.phase("build"), strategy_scope():
-        model = building.build(
-            cell.model, cell.dataset.input_shape, cell.dataset.num_classes, any_size=bool(cell.recipe.stages)
-        )
-        output = building.ask_output(model, next(iter(batches.few))[0])
-    journal.append(
-        Built(
-            parameters=model.count_params(),
-            trainable_parameters=sum(int(np.prod(v.shape)) for v in model.trainable_variables),
-            output=output,
-        )
-    )
-    with phases.phase("compile"), strategy_scope():
-        building.compile_model(model, cell, output=output)
-    with phases.phase("probe"):
-        journal.append(runtime.describe(cell, devices))
+    ready = set_up(assignment, trial, journal, phases)
+    model, batches, devices = ready.model, ready.batches, ready.devices
 
     # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
     # would stand in the peak that is measured.
@@ -80,7 +58,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
         if still_trains:
             course = _make_course(cell, model, batches, checkpoint_s=checkpoint_s, spent=assignment.spent)
     with phases.phase("probe"):
-        for counted in _count_flops(model, cell):
+        for counted in count_arithmetic(model, cell):
             journal.append(counted)
     with phases.phase("checkpoint"):
         checkpoint.restore(folder.checkpoint, model, epoch=assignment.epochs_done)
@@ -88,37 +66,74 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     if still_trains:
         with phases.phase("probe"):
             journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
-        recorder = Recorder(
-            model,
+        fit(
+            ready,
+            cell,
+            course,
             journal=journal,
             phases=phases,
-            cell=cell,
-            course=course,
-            steering=Steering(model, cell, course, batches.pipeline),
-            begin_epoch=batches.pipeline.begin_epoch,
-            waited_s=batches.pipeline.waited_s,
-            validate=None if batches.validation is None else partial(_evaluate, model, batches.validation),
-            synchronized_steps=TIMED_BATCHES if len(cell.device.gpu_uuids) == 1 else 0,
             save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
-            callbacks=[keras.callbacks.SwapEMAWeights()] if cell.recipe.ema_momentum else [],
-        )
-        model.fit(
-            batches.training,
-            initial_epoch=assignment.epochs_done,
-            epochs=cell.epochs or ENDLESS,
-            callbacks=recorder,
-            shuffle=False,
-            verbose=0,
+            epochs_done=assignment.epochs_done,
         )
     model.optimizer.finalize_variable_values(model.trainable_variables)  # the averages, where there are any
     with phases.phase("test"):
-        tested = _test(model, batches, output, folder)
+        tested = _test(model, batches, ready.output, folder)
     journal.append(tested)
     journal.append(runtime.peak_memory(devices))  # before the sentinel, whose matrices are not the model's
     with phases.phase("probe"):
         journal.append(Sentinel(when="after", seconds=sentinel.measure_s(devices[0])))
     journal.append(Done(end_s=phases.now()))
     journal.sync()
+
+
+def fit(
+    ready: Ready,
+    cell: Cell,
+    course: Course,
+    *,
+    journal: Journal,
+    phases: Phases,
+    save: Callable[[int], None],
+    epochs_done: int = 0,
+    validates: bool = True,
+) -> None:
+    """Train a model that was warmed up until its course is over, and record it.
+
+    Args:
+        ready: What is trained.
+        cell: How.
+        course: When it is over.
+        journal: Where the events go.
+        phases: The clock.
+        save: Called with the number of finished epochs at the end of each.
+        epochs_done: Finished epochs, of earlier processes.
+        validates: Whether epochs end with the validation images.
+    """
+    model, batches = ready.model, ready.batches
+    recorder = Recorder(
+        model,
+        journal=journal,
+        phases=phases,
+        cell=cell,
+        course=course,
+        steering=Steering(model, cell, course, batches.pipeline),
+        begin_epoch=batches.pipeline.begin_epoch,
+        waited_s=batches.pipeline.waited_s,
+        validate=partial(_evaluate, model, batches.validation)
+        if validates and batches.validation is not None
+        else None,
+        synchronized_steps=TIMED_BATCHES if len(cell.device.gpu_uuids) == 1 else 0,
+        save=save,
+        callbacks=[keras.callbacks.SwapEMAWeights()] if cell.recipe.ema_momentum else [],
+    )
+    model.fit(
+        batches.training,
+        initial_epoch=epochs_done,
+        epochs=cell.epochs or ENDLESS,
+        callbacks=recorder,
+        shuffle=False,
+        verbose=0,
+    )
 
 
 def _evaluate(
@@ -151,28 +166,13 @@ def _make_course(
         return StepCourse(total_steps, steps_per_execution=cell.steps_per_execution)
     validate_s = test_s = 0.0
     if cell.budget_clock == "wall" or (cell.budget_clock == "fit" and batches.validation is not None):
-        validate_s, test_s = look_at_evaluation(model, batches)
+        count, seconds = time_evaluation(model, batches)
+        validation = 0 if batches.validation is None else int(batches.validation.cardinality())
+        validate_s, test_s = (number * seconds / count for number in (validation, int(batches.test.cardinality())))
     after = Aftermath(validate_s=validate_s, test_s=test_s, checkpoint_s=checkpoint_s)
     return BudgetCourse(
         cell.budget_s, cell.budget_clock, aftermath=after, spent=spent, steps_per_execution=cell.steps_per_execution
     )
-
-
-def _count_flops(model: keras.Model, cell: Cell) -> Iterator[Flops]:
-    """Count after the warm-up: with several devices, Keras's metrics exist only then."""
-    height, width, channels = cell.dataset.input_shape
-    # What XLA fuses never reaches memory.
-    traffic = traffic_bytes(model) if cell.jit == "off" else None
-    for size in dict.fromkeys(image_sizes(cell.recipe, height, width)):
-        counted = count_flops(model, input_shape=(*size, channels), batch_size=cell.batch_size)
-        yield Flops(
-            forward=counted.forward_per_image,
-            training=counted.training_per_image,
-            operations=counted.operations,
-            problem=counted.problem,
-            traffic_bytes=traffic,
-            image_height=None if size == (height, width) else size[0],
-        )
 
 
 def _test(model: keras.Model, batches: Batches, output: building.Output, folder: TrialFolder) -> Tested:

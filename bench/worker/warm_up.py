@@ -39,20 +39,19 @@ def warm_up(model: keras.Model, cell: Cell, batches: Batches, *, still_trains: b
     model.predict(batches.rehearsal, verbose=0)
 
 
-def look_at_evaluation(model: keras.Model, batches: Batches) -> tuple[float, float]:
-    """Tell how long validation and test will take, from a few batches.
+def time_evaluation(model: keras.Model, batches: Batches) -> tuple[int, float]:
+    """Evaluate some batches of a model that was warmed up.
 
     Returns:
-        Seconds of the validation, 0 where nothing is held back, and of the test.
+        How many batches, and in how many seconds.
     """
     # Training images where there are no others: test images are looked at once, at the end.
     split = batches.training if batches.validation is None else batches.validation
-    _evaluate_s(model, split.take(1))  # traces, where nothing is validated
-    first_s = _evaluate_s(model, split.take(1))
+    first_s = _evaluate_s(model, split.take(1))  # traces, where nothing is validated
+    if batches.validation is None or first_s < LONGEST_LOOK_S:
+        first_s = _evaluate_s(model, split.take(1))
     count = min(max(1, int(LONGEST_LOOK_S / first_s)), int(split.cardinality()))
-    batch_s = _evaluate_s(model, split.take(count)) / count
-    validation = 0 if batches.validation is None else int(batches.validation.cardinality())
-    return validation * batch_s, int(batches.test.cardinality()) * batch_s
+    return (1, first_s) if count == 1 else (count, _evaluate_s(model, split.take(count)))
 
 
 def _evaluate_s(model: keras.Model, part: tf.data.Dataset) -> float:

@@ -1,0 +1,148 @@
+"""How fast a training goes, from a calibration or from the part of it that was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec.structs import replace
+
+from bench.analysis.rewind import surviving_events
+from bench.analysis.step_times import step_times_s
+from bench.records import Evaluated, PhaseDone, Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.records import Cell, Event, Trial
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pace:
+    """How fast a training goes.
+
+    Attributes:
+        cell: What trains.
+        is_calibration: Whether only its beginning was carried out, so that what was seen is no part of it.
+        at_s: The trial's clock at the end of the last thing that was seen whole.
+        start_s: The start-up: all before the first step, in seconds.
+        steps_s: Seconds of each step but the first ones of epochs, by the height of its images; None is their own.
+        epoch_start_s: How much longer the first steps of an epoch take than as many others, together; seconds.
+        epochs_begun: Epochs of which any step was seen.
+        steps_done: Steps, by the height of their images.
+        train_s: Training that was seen, in seconds.
+        validate_s: Seconds of each validation.
+        checkpoint_s: Seconds of each checkpoint after an epoch.
+        first_checkpoint_s: Seconds of the one before the first step; 0 if there was none.
+        evaluate_image_s: Seconds that an image takes in validation or test; None if that was not seen.
+    """
+
+    cell: Cell
+    is_calibration: bool
+    at_s: float
+    start_s: float
+    steps_s: Mapping[int | None, NDArray[np.float64]]
+    epoch_start_s: float
+    epochs_begun: int
+    steps_done: Mapping[int | None, int]
+    train_s: float
+    validate_s: Sequence[float]
+    checkpoint_s: Sequence[float]
+    first_checkpoint_s: float
+    evaluate_image_s: float | None
+
+
+def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = None) -> Pace | None:
+    """Tell how fast a training goes.
+
+    Args:
+        trial: The trial, in either mode.
+        events: Its journal.
+        until_s: Where the trial's clock stands: what ended later has not been seen. Defaults to the end.
+
+    Returns:
+        None if no step was seen.
+    """
+    seen = [event for event in (_until(event, until_s) for event in surviving_events(events)) if event is not None]
+    steps = [event for event in seen if isinstance(event, Steps)]
+    if not steps:
+        return None
+    phases = [event for event in seen if isinstance(event, PhaseDone)]
+    validate_s = [_took_s(phase) for phase in phases if phase.phase == "validate"]
+    saved = [phase for phase in phases if phase.phase == "checkpoint"]
+    by_height: dict[int | None, list[Steps]] = {}
+    for block in steps:
+        by_height.setdefault(block.image_height, []).append(block)
+    begun_with = [next(group) for _, group in groupby(steps, key=lambda block: block.epoch)]
+    steps_s = {height: _after_first(blocks, begun_with) for height, blocks in by_height.items()}
+    ended_s = max([steps[-1].ends_s[-1], *(phase.end_s for phase in phases)])
+    # A calibration evaluates before its first step, in no phase: no training does.
+    before_s = [phase.end_s for phase in phases if phase.end_s <= steps[0].start_s]
+    is_calibration = trial.mode == "calibrate"
+    return Pace(
+        cell=trial.cell,
+        is_calibration=is_calibration,
+        at_s=ended_s,
+        start_s=max(before_s, default=0.0) if is_calibration else steps[0].start_s,
+        steps_s=steps_s,
+        epoch_start_s=_epoch_start_s(begun_with, steps_s),
+        epochs_begun=len(begun_with),
+        steps_done={height: sum(sum(block.counts) for block in blocks) for height, blocks in by_height.items()},
+        train_s=sum(block.ends_s[-1] - block.start_s for block in steps),
+        validate_s=validate_s,
+        checkpoint_s=[_took_s(phase) for phase in saved if phase.epoch is not None],
+        first_checkpoint_s=sum(_took_s(phase) for phase in saved[:1] if phase.epoch is None),
+        evaluate_image_s=_evaluate_image_s(trial.cell, seen, validate_s),
+    )
+
+
+def typical_s(steps_s: NDArray[np.float64]) -> float:
+    """The step time that stands for all: their mean, a step that took more than twice the median counted as that.
+
+    A total is steps times their mean, and the mean lies above the median where some steps are slow; but one pause of
+    the machine, in a calibration of some seconds, would stand for hundreds of them in the hours that follow.
+    """
+    return float(np.minimum(steps_s, 2 * np.median(steps_s)).mean())
+
+
+def _until(event: Event, until_s: float | None) -> Event | None:
+    """What was seen of an event by then; None if nothing."""
+    if until_s is None:
+        return event
+    if isinstance(event, Steps):
+        known = sum(end_s <= until_s for end_s in event.ends_s)
+        return replace(event, counts=event.counts[:known], ends_s=event.ends_s[:known]) if known else None
+    return None if getattr(event, "end_s", 0.0) > until_s else event
+
+
+def _took_s(phase: PhaseDone) -> float:
+    return phase.end_s - phase.start_s
+
+
+def _after_first(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArray[np.float64]:
+    """The steps but those that were stamped together at an epoch's begin; all of them if there are no others."""
+    later = [_without_first(block) if block in begun_with else block for block in blocks]
+    return step_times_s([block for block in later if block.counts] or blocks)
+
+
+def _without_first(block: Steps) -> Steps:
+    return replace(block, start_s=block.ends_s[0], counts=block.counts[1:], ends_s=block.ends_s[1:])
+
+
+def _epoch_start_s(begun_with: Sequence[Steps], steps_s: Mapping[int | None, NDArray[np.float64]]) -> float:
+    extra_s = [
+        block.ends_s[0] - block.start_s - block.counts[0] * typical_s(steps_s[block.image_height])
+        for block in begun_with
+    ]
+    return max(0.0, float(np.median(extra_s)))
+
+
+def _evaluate_image_s(cell: Cell, seen: Iterable[Event], validate_s: Sequence[float]) -> float | None:
+    if validate_s and cell.dataset.num_validation:
+        return float(np.median(validate_s)) / cell.dataset.num_validation
+    timed = [event.seconds / event.images for event in seen if isinstance(event, Evaluated) and event.images]
+    return timed[-1] if timed else None
