@@ -9,7 +9,10 @@ import sys
 import pytest
 
 import bench
-from records_for_tests import ok_trial, run_data, trial, write_run
+from bench.cli.run import _judges
+from bench.recipe import Recipe
+from bench.store import RunFolder
+from records_for_tests import ended_trial, ok_trial, run_data, start_up, trial, write_run
 
 
 def hourglass(*arguments, cwd=None, **environment):
@@ -102,3 +105,26 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     unused = hourglass("report", folder.path, "--price", "gpu:0=2.1")
     assert unused.returncode == 0, unused.stderr
     assert "--price gpu:0: this report has no such device; it has cpu:2" in unused.stderr
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [("hopeless", 0), ("diverged", 1)])
+def test_a_run_whose_trials_were_given_up_ended_well(status, exit_code, tmp_path):
+    """A hopeless trial is what was asked for: it is kept, it is a row with its reason, and the exit code is 0."""
+    asked = trial(epochs=9)
+    ended = ended_trial(asked, status=status, reason="~31.0–33.0 % after 9 epochs", events=start_up(asked))
+    folder = RunFolder.create(tmp_path / "run", run_data(ended).run)
+    folder.trial(asked.key).write_result(ended.result)
+    done = hourglass("run", "--resume", folder.path)
+    assert done.returncode == exit_code, done.stderr
+    assert "0 of 1 trials to run" in done.stdout
+    assert f"{status}: ~31.0–33.0 % after 9 epochs" in " ".join(done.stdout.split())
+
+
+def test_what_cannot_be_given_up_is_said_before_the_run(capsys):
+    """Of trials that nobody can extrapolate, `--stop-when hopeless` warns with the cell and its reason, and goes on."""
+    told, scheduled = trial("plain", epochs=9), trial("scheduled", epochs=9, recipe=Recipe(schedule="linear"))
+    assert _judges([told, scheduled], None) is None
+    assert _judges([told, scheduled], 0.5) is not None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--stop-when hopeless will not stop scheduled cpu:2: schedule=linear" in said
+    assert "plain" not in said
