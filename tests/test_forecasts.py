@@ -143,6 +143,13 @@ def test_a_budget_that_ends_within_an_epoch_is_extrapolated_to_that_moment() -> 
     assert found.val is found.by_epoch[8]
 
 
+def test_a_budget_that_is_spent_with_the_last_epoch_has_no_further_point() -> None:
+    """Nothing is told of an epoch that will not end."""
+    found = expect(trial(epochs=None, budget_s=99.0).cell, 4.9, own_epochs(5), [])  # type: ignore[arg-type]
+    assert found.by_epoch == {}
+    assert "from 5 of 4.9 epochs" in found.source
+
+
 # Rows
 
 
@@ -258,7 +265,7 @@ def test_the_answer_comes_first_in_the_words_of_the_question() -> None:
     assert text.startswith("example on cpu:2")
     assert "small ~47.7 s (" in text
     assert " → ~30.0 % (" in text
-    assert "large ~1.0 h (" in text
+    assert "large ~60.3 min (" in text
     assert "→ ~40.0 %" in text
     assert "times the time for 10 points more" in text
     assert "small: measured in 3 trainings elsewhere" in text
@@ -285,8 +292,8 @@ def test_what_was_asked_is_answered_from_the_forecast() -> None:
     """The best within a time, and the soonest to an accuracy."""
     question = Question(budgets_s=(30.0,), targets=(0.25,))
     text = " ".join(view(calibration(trial(epochs=3)), references=[measured(*THREE)], question=question).split())
-    assert "in 30 s of wall time: small on cpu:2, ~21.0 %" in text
-    assert "25 % on the validation images: soonest small on cpu:2 after ~" in text
+    assert "in 30 s of wall time: forecast of small on cpu:2, ~11.0 %" in text
+    assert "25 % on the validation images: soonest forecast of small on cpu:2 after ~" in text
 
 
 def test_a_budget_is_told_by_how_far_it_reaches() -> None:
