@@ -22,6 +22,7 @@ Jit = Literal["off", "on"]
 Order = Literal["interleaved", "grouped", "random"]
 PeakSource = Literal["cached", "refresh", "off"]
 RecipeSource = Literal["model", "common"]
+StopWhen = Literal["never", "hopeless"]
 FolderName = Annotated[str, msgspec.Meta(pattern=r"^[^/\\]+$")]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
@@ -33,7 +34,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     and then to `common`, the preset's own recipe. `timeout` and `sample_interval` are in seconds; `validation` is the
     share of the training images that is held back; `host_name` records the machine's network name. `recipe_set` maps
     fields of the recipe to the values that each takes in turn. `budget` is in seconds too: a training ends when its
-    clock stands there, `budget_clock`.
+    clock stands there, `budget_clock`. `target` is an accuracy on the validation images, a share of 1: a trial that is
+    expected to end below it is ended early if `stop_when` is `hopeless`.
     """
 
     preset: str = "quick"
@@ -55,6 +57,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     limit_train: Count | None = None
     limit_test: Count | None = None
     validation: Fraction = 0.1
+    stop_when: StopWhen = "never"
+    target: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     timeout: Positive | None = None
     force: bool = False
     order: Order = "interleaved"
@@ -88,6 +92,7 @@ PRESETS: dict[str, RunConfig] = {
 _TUPLES = {"model", "device", "batch-size", "precision", "jit", "budget"}
 _SECONDS = {"timeout", "sample-interval", "budget"}
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -124,6 +129,10 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
     _check_axes(config)
     if "budget-clock" in given and not config.budget:
         raise UsageError(f"--budget-clock {config.budget_clock} says what a budget covers; give --budget too")
+    if config.stop_when == "hopeless" and config.target is None:
+        raise UsageError("--stop-when hopeless needs the accuracy that is hoped for; give --target too, such as 0.5")
+    if config.target is not None and config.stop_when == "never":
+        raise UsageError(f"--target {config.target:g} says what --stop-when hopeless hopes for; give that too")
     return config
 
 
@@ -137,6 +146,19 @@ def parse_duration_s(text: str) -> float:
     if match is None or match[2] not in _UNITS_S:
         raise UsageError(f"a duration is 90, 90s, 30m or 2h; received {text!r}")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def parse_accuracy(text: str) -> float:
+    """Return the share of 1 that `0.6` or `60%` is.
+
+    Raises:
+        UsageError: It is none of these, 0, or more than 1.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+    if not 0 < share <= 1:
+        raise UsageError(f"--target is an accuracy, written 0.6 or 60%; received {text!r}")
+    return share
 
 
 def _check_axes(config: RunConfig) -> None:
@@ -172,6 +194,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _normalized(name: str, value: object) -> object:
     if name == "recipe-set":
         return recipe_axes.parse(value) if isinstance(value, list | tuple) else _tables(value)
+    if name == "target" and isinstance(value, str):
+        return parse_accuracy(value)
     if name in _TUPLES:
         items = value if isinstance(value, list | tuple) else [value]
         parts = [part.strip() if isinstance(part, str) else part for item in items for part in _split(item)]

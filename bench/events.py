@@ -13,7 +13,9 @@ import msgspec
 
 from bench.record import Record
 
-Status = Literal["ok", "diverged", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"]
+Status = Literal[
+    "ok", "diverged", "hopeless", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"
+]
 Phase = Literal["import", "data", "build", "compile", "probe", "warmup", "train", "validate", "test", "checkpoint"]
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.records import Event, Result, Sample, Spent, Trial
+    from collections.abc import Sequence
+
+    from bench.records import Epoch, Event, Result, Sample, Spent, Trial
 
 
 @dataclass
@@ -18,7 +20,7 @@ class Silent:
     samples: list[Sample] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
-    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
         """Keep the attempt."""
         self.attempts.append(attempt)
 

@@ -32,7 +32,7 @@ from records_for_tests import trial as make_trial
 from silent import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -392,9 +392,9 @@ class Stopper(Silent):
         super().__init__()
         self.told = told
 
-    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
         """Ask at the start."""
-        super().trial_started(trial, attempt, spent)
+        super().trial_started(trial, attempt, spent, epochs)
         if self.told == "started":
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -453,7 +453,7 @@ def test_a_trial_that_is_tried_again_has_no_result_until_it_has_ended(tmp_path: 
     found: list[Result | None] = []
 
     class Looker(Silent):
-        def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
+        def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
             found.append(place.read_result())
 
     run_trials(folder, run, observer=Looker(), command=worker("ok"))

@@ -466,7 +466,7 @@ class Clock:
 
 def play(view: LiveView, data: TrialData, clock: Clock, *, end: bool = True) -> None:
     """Tell a view of a trial's events at their times."""
-    view.trial_started(data.trial, 1, None)
+    view.trial_started(data.trial, 1, None, ())
     for event in data.events[1:]:
         clock.now_s = max(clock.now_s, getattr(event, "end_s", clock.now_s))
         view.event(data.trial, event)
@@ -495,7 +495,7 @@ def test_a_long_epoch_is_not_silent() -> None:
     console, clock = Console(file=io.StringIO()), Clock()
     steps = epochs(asked)[0]
     with console.capture() as capture, LiveView(console, [asked], clock=clock) as view:
-        view.trial_started(asked, 1, None)
+        view.trial_started(asked, 1, None, ())
         for second in range(1, 181):
             clock.now_s = float(second)
             view.event(asked, msgspec.structs.replace(steps, images=5))
@@ -507,7 +507,7 @@ def test_a_failure_and_a_second_attempt_are_told() -> None:
     asked = trial("[bold]")
     console = Console(width=40, file=io.StringIO())
     with console.capture() as capture, LiveView(console, [asked]) as view:
-        view.trial_started(asked, 2, None)
+        view.trial_started(asked, 2, None, ())
         view.trial_ended(asked, Result(key=asked.key, status="oom_host", reason="out of memory", attempts=2))
     assert capture.get() == (
         "[1/1] [bold] cpu:2, seed 0: taken up again, attempt 2\n[1/1] [bold] cpu:2, seed 0: oom_host: out of memory\n"
@@ -548,9 +548,9 @@ def test_a_long_matrix_fits_the_screen() -> None:
     trials = [trial(seed=seed) for seed in range(300)]
     view = LiveView(Console(width=100, height=20, file=io.StringIO(), force_terminal=True), trials)
     for asked in trials[:150]:
-        view.trial_started(asked, 1, None)
+        view.trial_started(asked, 1, None, ())
         view.trial_ended(asked, Result(key=asked.key, status="ok", wall_s=1.0, attempts=1))
-    view.trial_started(trials[150], 1, None)
+    view.trial_started(trials[150], 1, None, ())
     text = picture(view)
     assert len(text.splitlines()) <= 20
     assert "151  small cpu:2, seed 150  running" in text
@@ -562,7 +562,7 @@ def test_a_terminal_is_drawn_at_most_once_a_second() -> None:
     asked, clock = trial(), Clock()
     out = io.StringIO()
     with LiveView(Console(file=out, force_terminal=True), [asked], clock=clock) as view:
-        view.trial_started(asked, 1, None)
+        view.trial_started(asked, 1, None, ())
         drawn = out.tell()
         for sample in samples(until_s=1000.0):
             view.sampled(asked, sample)

@@ -30,8 +30,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # An accuracy is a float32 that was widened: 3,500 of 5,000 is 0.69999998807. Counts of a billion images stay apart.
 DECIMALS = 7
 
-# How a trial ends by its own doing; a forecast has no status.
-SETTLED = {"ok", "diverged", None}
+# How a trial ends so that it stands for its seed; a forecast has no status. One that was stopped as hopeless is among
+# them: it keeps its best, which is less than it would have had, but below the target as it was expected to stay.
+# Without it, the lucky seeds of a cell would stand for all.
+SETTLED = {"ok", "diverged", "hopeless", None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,8 @@ def curve_points(trials: pd.DataFrame, epochs: pd.DataFrame, prices: Mapping[str
 def seed_curves(points: pd.DataFrame, axis: Axis = "t_s") -> list[SeedCurves]:
     """Take points of one cell, kind and split together.
 
-    Where a trial of a cell ended by its own doing, ok or diverged, those of the cell that were cut short do not count:
-    a seed that was interrupted at 10 % would stand for one that never got further.
+    Where a trial of a cell ended by its own doing, ok, diverged or hopeless, those of the cell that were cut short do
+    not count: a seed that was interrupted at 10 % would stand for one that never got further.
 
     Args:
         points: What `curve_points` returns, and forecasts of the same columns.

@@ -17,6 +17,7 @@ Number = int | None
 
 DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
 CLOCK_HELP = "What a budget covers: train, fit (with validation), or wall (everything, start-up and test too)."
+STOP_WHEN_HELP = "hopeless: end a trial whose forecast stays below --target; it stays a row. Defaults to never."
 RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
 
 
@@ -42,6 +43,8 @@ class RunFlags:
     limit_train: Annotated[Number, typer.Option(help="Use so many training images.")] = None
     limit_test: Annotated[Number, typer.Option(help="Use so many test images.")] = None
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None
+    stop_when: Annotated[Text, typer.Option(help=STOP_WHEN_HELP)] = None
+    target: Annotated[Text, typer.Option(help="The accuracy of --stop-when, 0.5 or 50%.")] = None
     timeout: Annotated[Text, typer.Option(help="End a trial after 90s, 30m or 2h; it stays a row.")] = None
     force: Annotated[
         bool | None, typer.Option("--force", help="Run what does not fit into memory by the estimate too.")

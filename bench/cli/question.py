@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.curves import DECIMALS, Cost, curve_points
 from bench.analysis.prices import priceable
-from bench.config import parse_duration_s
+from bench.config import parse_accuracy, parse_duration_s
 from bench.errors import UsageError
 from bench.report.question import Question
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BY: Mapping[str, Cost] = {"time": "t_s", "energy": "joules", "money": "money"}
 _DEVICE = re.compile(r"cpu(:\d+(smt)?)?|gpu(:\d+(\+\d+)*)?")
-_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
 
 
 def parse_question(
@@ -84,11 +83,7 @@ def _budget_s(text: str) -> float:
 
 
 def _target(text: str) -> float:
-    match = _SHARE.fullmatch(text.strip())
-    share = round(float(match[1]) / (100 if match[2] else 1), DECIMALS) if match else math.nan
-    if not 0 < share <= 1:
-        raise UsageError(f"--target is an accuracy, written 0.6 or 60%; received {text!r}")
-    return share
+    return round(parse_accuracy(text), DECIMALS)
 
 
 def _prices(words: Sequence[str]) -> dict[str, float]:

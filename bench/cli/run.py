@@ -14,7 +14,10 @@ from bench.config import merge, parse_duration_s
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.records import Host
+    from collections.abc import Sequence
+
+    from bench.launch.observer import Judges
+    from bench.records import Host, Trial
 
 EXIT_UNFINISHED = 1
 EXIT_INTERRUPTED = 130
@@ -100,13 +103,29 @@ def _carry_out(path: Path, *, host: Host, timeout_s: float | None = None) -> Non
                 machine=machine,
                 announce=lambda what: terminal.print(f"looking for {what}", soft_wrap=True),
             )
+            judges = _judges(trials, run_record.config.target)
             with LiveView(terminal, trials) as view:
-                run_trials(folder, run_record, observer=view, machine=machine)
+                run_trials(folder, run_record, observer=view, machine=machine, judges=judges)
         except (StoppedError, KeyboardInterrupt):
             stopped = True
         report = render(path, terminal)
     if stopped:
         terminal.print(f"stopped; go on with: python -m bench run --resume {path}", soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED)
-    if not report.trials["status"].isin(["ok", "skipped"]).all():
+    if not report.trials["status"].isin(["ok", "hopeless", "skipped"]).all():
         raise typer.Exit(EXIT_UNFINISHED)
+
+
+def _judges(trials: Sequence[Trial], target: float | None) -> Judges | None:
+    """Make who ends trials that will not reach a target; say of which cells nobody can tell. None without a target."""
+    if target is None:
+        return None
+    from bench.analysis.outlook import Hopeless, unstoppable
+    from bench.cli.console import warn
+    from bench.report.labels import cell_labels
+
+    for cell, label in cell_labels(trial.cell for trial in trials).items():
+        reason = unstoppable(cell)
+        if reason is not None:
+            warn(f"--stop-when hopeless will not stop {label}: {reason}")
+    return lambda trial, epochs, spent: Hopeless(trial.cell, target, epochs=epochs, spent=spent)

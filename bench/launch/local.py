@@ -26,7 +26,7 @@ from bench.store import Journal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.launch.observer import Observer
+    from bench.launch.observer import Judges, Observer
     from bench.records import Sample, Trial
     from bench.store import TrialFolder
 
@@ -41,6 +41,10 @@ LONGEST_LOG_BYTES = 256_000_000  # TensorFlow repeats what a driver's fault make
 
 class Overdue(Exception):  # noqa: N818 -- a reason to stop waiting, not an error of the program
     """The trial has used up its time, or gives no sign of life; says which."""
+
+
+class Hopeless(Exception):  # noqa: N818 -- likewise
+    """The trial is not worth its time; says why."""
 
 
 class Flood(Exception):  # noqa: N818 -- likewise
@@ -61,6 +65,7 @@ class LocalRun:
         machine: Digest of this machine, for the record.
         command: The worker; tests put another in its place.
         stop: Can be read from when the run is to stop. None for a run that nothing stops.
+        judges: Makes who says whether the trial is to be ended before its time; None ends none.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class LocalRun:
         machine: str = "",
         command: Sequence[str] = WORKER,
         stop: socket.socket | None = None,
+        judges: Judges | None = None,
     ) -> None:
         self._trial = trial
         self._folder = folder
@@ -88,6 +94,7 @@ class LocalRun:
         self._command = tuple(command)
         self._stop_requests = stop
         self._point = resume_point(folder)
+        self._judge = judges(trial, self._point.epochs, self._point.spent) if judges else None
         self._started_s = 0.0
         self._alive_s = 0.0
         self._log_start = 0
@@ -140,12 +147,15 @@ class LocalRun:
                     clock=self._clock,
                 )
                 with closing(sampler):
-                    self._observer.trial_started(self._trial, self._point.attempt, self._point.spent)
+                    point = self._point
+                    self._observer.trial_started(self._trial, point.attempt, point.spent, point.epochs)
                     by_itself = self._watch(process, ours, sampler, samples, tail)
                 if not by_itself:
                     ended = "interrupted", "stopped by the user; `--resume` takes it up"
             except Overdue as overdue:
                 ended = "timeout", str(overdue)
+            except Hopeless as hopeless:
+                ended = "hopeless", str(hopeless)
             except Flood as flood:
                 ended = "failed", str(flood)
             finally:
@@ -216,7 +226,9 @@ class LocalRun:
                 continue
             samples.append(sample)
             self._observer.sampled(self._trial, sample)
-            self._tell(tail.read())
+            events = tail.read()
+            self._tell(events)
+            self._weigh(events)
             self._check(sample)
         return True
 
@@ -243,6 +255,15 @@ class LocalRun:
             self._events.append(event)
             self._alive_s = self._clock()
             self._observer.event(self._trial, event)
+
+    def _weigh(self, events: list[Event]) -> None:
+        """End a trial whose finished epochs say that it is not worth its time; one that is done is left alone."""
+        if self._judge is None:
+            return
+        for event in events:
+            why = self._judge(event)
+            if why is not None:
+                raise Hopeless(why)
 
     def _stop(self, process: subprocess.Popen[bytes], *, by_itself: bool) -> None:
         """Wait for a worker that is ending by itself; kill one that is not, and all that it started."""

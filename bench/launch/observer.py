@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from bench.records import Event, Result, Sample, Spent, Trial
+from bench.records import Epoch, Event, Result, Sample, Spent, Trial
+
+# Takes in what a worker writes, and says why its trial is to be ended now that an epoch is finished; None: go on.
+Judge = Callable[[Event], str | None]
+# Makes a judge for an attempt at a trial, from the epochs that earlier ones finished and what these spent.
+Judges = Callable[[Trial, Sequence[Epoch], Spent | None], Judge]
 
 
 class Observer(Protocol):
     """Is told what happens, between two samples; it must return at once, since the parent is idle while it measures."""
 
-    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
-        """A worker was started; earlier ones spent so much of a budget."""
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
+        """A worker was started; earlier ones finished these epochs and spent so much of a budget."""
 
     def event(self, trial: Trial, event: Event) -> None:
         """The worker wrote an event."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bench.store import TrialFolder
 
 # A run that is taken up keeps these. Anything else that ended early is tried again: a failure is not a result.
-SETTLED: frozenset[Status] = frozenset({"ok", "diverged", "skipped"})
+SETTLED: frozenset[Status] = frozenset({"ok", "diverged", "hopeless", "skipped"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,14 @@ class ResumePoint:
         epochs_done: Finished epochs, whose checkpoint is on disk.
         offset_s: Where the trial's clock stood when the last of them was finished.
         spent: What they took of a budget; None if none is finished.
+        epochs: What was learnt in them, in order.
     """
 
     attempt: int
     epochs_done: int
     offset_s: float
     spent: Spent | None = None
+    epochs: tuple[Epoch, ...] = ()
 
 
 def resume_point(folder: TrialFolder) -> ResumePoint:
@@ -41,12 +43,14 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
     ends_s: dict[int, float] = {}
     phases: dict[tuple[Phase, int], PhaseDone] = {}
     last_epochs: set[int] = set()
+    epochs: dict[int, Epoch] = {}
     for event in events:
         match event:
             case Attempt(epochs_done=kept):  # what earlier attempts did beyond that was lost
                 ends_s = {epoch: end_s for epoch, end_s in ends_s.items() if epoch <= kept}
             case Epoch(epoch=epoch, end_s=end_s, last=last):
                 ends_s[epoch] = end_s
+                epochs[epoch] = event
                 last_epochs = last_epochs | {epoch} if last else last_epochs - {epoch}
             case PhaseDone(phase="checkpoint", epoch=int(epoch), end_s=end_s) if epoch in ends_s:
                 ends_s[epoch] = end_s
@@ -60,6 +64,7 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
         epochs_done=epochs_done,
         offset_s=ends_s.get(epochs_done, 0.0),
         spent=_spent(phases, epochs_done, ended=epochs_done in last_epochs),
+        epochs=tuple(epochs[number] for number in sorted(epochs) if number <= epochs_done),
     )
 
 

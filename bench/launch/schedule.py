@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from bench.launch.observer import Observer
+    from bench.launch.observer import Judges, Observer
     from bench.records import Result, Run, Trial
     from bench.store import RunFolder
 
@@ -46,10 +46,12 @@ def run_trials(
     observer: Observer,
     machine: str = "",
     command: Sequence[str] = WORKER,
+    judges: Judges | None = None,
 ) -> None:
     """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
 
-    The caller holds the folder's lock. `machine` is a digest of this machine, which each attempt records.
+    The caller holds the folder's lock. `machine` is a digest of this machine, which each attempt records. `judges` make
+    who says whether a trial is to be ended before its time, as `hopeless`.
 
     Raises:
         StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
@@ -69,6 +71,7 @@ def run_trials(
                 machine=machine,
                 command=command,
                 stop=stop,
+                judges=judges,
             ).run()
             record(folder, trial, result, observer)
             if result.status == "interrupted":

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 # In the reference run, the same training with the same seed on one and on two threads was up to 0.98 points apart.
 NOISE = 0.011
-_ENDED = {"ok": "had stopped", "diverged": "had stopped", None: "had stopped", "interrupted": "was interrupted"}
+_ENDED = {
+    "ok": "had stopped",
+    "diverged": "had stopped",
+    None: "had stopped",
+    "hopeless": "was stopped as hopeless",
+    "interrupted": "was interrupted",
+}
 
 
 def place(device: str, setting: Setting) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.records import Epoch, Steps
-from bench.report.format import MISSING, duration, plain, rate, share, size
+from bench.report.format import MISSING, duration, plain, rate, share, size, span
 from bench.report.labels import cell_labels
 from bench.report.progress import Progress, rest_s
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from bench.records import Event, Result, Sample, Spent, Trial
+    from bench.analysis.extrapolation import Extrapolation
+    from bench.records import Cell, Event, Result, Sample, Spent, Trial
 
 REFRESH_S = 1.0
 EPOCH_LINE_S = 10.0  # in a pipe: between two lines about epochs
+FORECAST_S = 10.0  # between two forecasts: the parent stays idle however short the epochs are
 STEP_LINE_S = 60.0  # in a pipe: an epoch may take an hour, and a silent job is soon taken for dead
 MARGIN_ROWS = 8  # rows of a terminal that are left for what is not the matrix
 
@@ -55,10 +57,13 @@ class LiveView:
         self._labels = cell_labels(trial.cell for trial in trials)
         self._numbers = {trial: number for number, trial in enumerate(trials, start=1)}
         self._shown_s = float("-inf")
+        self._looked_ahead_s = float("-inf")
         is_screen = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False) if is_screen else None
 
     def __enter__(self) -> Self:
+        if any(progress.may_forecast for progress in self._trials.values()):
+            import bench.analysis.learning_curves  # noqa: F401 -- NumPy loads now, while nothing is measured
         if self._live is not None:
             self._live.start()
         return self
@@ -70,10 +75,11 @@ class LiveView:
             self._live.update(self.picture(), refresh=True)
             self._live.stop()
 
-    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None) -> None:
+    def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
         """A worker was started."""
         progress = self._trials[trial]
-        progress.start(attempt, spent)
+        progress.start(attempt, spent, epochs)
+        progress.look_ahead()
         self._speak(trial, "started" if attempt == 1 else f"taken up again, attempt {attempt}")
         self._refresh(at_once=True)
 
@@ -81,6 +87,9 @@ class LiveView:
         """The worker wrote an event."""
         progress = self._trials[trial]
         progress.event(event)
+        if isinstance(event, Epoch) and (event.last or self._clock() - self._looked_ahead_s >= FORECAST_S):
+            self._looked_ahead_s = self._clock()
+            progress.look_ahead()
         if self._live is None:
             pause_s = EPOCH_LINE_S if isinstance(event, Epoch) else STEP_LINE_S
             if isinstance(event, Epoch | Steps) and self._clock() - self._shown_s >= pause_s:
@@ -170,11 +179,19 @@ def _figures(progress: Progress) -> str:
         parts.append(f"train {share(progress.accuracy)}")
     if progress.val_accuracy is not None:
         parts.append(f"validation {share(progress.val_accuracy)}")
+    if progress.forecast is not None and progress.forecast.epochs > progress.epochs_done:
+        parts.append(_expected(progress.forecast, cell))
     if progress.rss_bytes is not None:
         parts.append(size(progress.rss_bytes))
     if progress.left_s:
         parts.append(f"{duration(progress.left_s)} left")
     return ", ".join(parts)
+
+
+def _expected(forecast: Extrapolation, cell: Cell) -> str:
+    """What is expected of the last epoch; which one that is of a budget is expected too."""
+    last = f"{forecast.epochs:g}" if cell.epochs else f"~{forecast.epochs:.1f}"
+    return f"{last} epochs: ~{span(share(forecast.low), share(forecast.high))}"
 
 
 def _time_left(trials: Sequence[Progress]) -> str:

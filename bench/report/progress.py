@@ -6,11 +6,13 @@ from collections import defaultdict
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from bench.analysis.outlook import Outlook
 from bench.records import Epoch, PhaseDone, Steps, Tested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from bench.analysis.extrapolation import Extrapolation
     from bench.recipe import BudgetClock
     from bench.records import Cell, Event, Phase, Result, Sample, Spent, Trial
 
@@ -42,6 +44,7 @@ class Progress:
         test_accuracy: On the test images.
         t_s: The trial's clock at the latest sample.
         rss_bytes: Memory of its processes at the latest sample.
+        forecast: What is expected of its last epoch, as it was last asked for.
     """
 
     def __init__(self, trial: Trial) -> None:
@@ -65,16 +68,19 @@ class Progress:
         self._is_over = False
         self._spent: Spent | None = None
         self._epochs_seen = 0
+        self.forecast: Extrapolation | None = None
+        self._outlook = Outlook(trial.cell)
 
     @property
     def is_running(self) -> bool:
         """Whether a process works on it now."""
         return self.attempt > 0 and self.result is None
 
-    def start(self, attempt: int, spent: Spent | None = None) -> None:
-        """A worker was started; earlier ones spent so much of a budget."""
+    def start(self, attempt: int, spent: Spent | None = None, epochs: Sequence[Epoch] = ()) -> None:
+        """A worker was started; earlier ones finished these epochs and spent so much of a budget."""
         self.attempt = attempt
         self._spent = spent
+        self._outlook = Outlook(self.trial.cell, epochs=epochs, spent=spent)
 
     def end(self, result: Result) -> None:
         """The worker is gone."""
@@ -87,6 +93,7 @@ class Progress:
 
     def event(self, event: Event) -> None:
         """The worker wrote an event."""
+        self._outlook.event(event)
         match event:
             case Steps():
                 self._add_steps(event)
@@ -96,6 +103,15 @@ class Progress:
                 self._end_epoch(event)
             case Tested():
                 self.test_accuracy = event.accuracy
+
+    @property
+    def may_forecast(self) -> bool:
+        """Whether there can be a forecast of its accuracy."""
+        return self._outlook.may_forecast
+
+    def look_ahead(self) -> None:
+        """Renew the forecast, which takes a millisecond or two: after an epoch, not at every look."""
+        self.forecast = self._outlook.forecast()
 
     @property
     def left_s(self) -> float | None:
