@@ -135,8 +135,7 @@ def _rest(pace: Pace, epochs: float) -> _Rest:
     done: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
     epochs_begun = 0 if pace.is_calibration else pace.epochs_begun
     validated = 0 if pace.is_calibration else len(pace.validate_s)
-    # The first checkpoint comes before the first step.
-    saved = 0 if pace.is_calibration else sum(pace.checkpoint_s) > 0 and validated
+    saved = 0 if pace.is_calibration else pace.epochs_saved
     left = {height: max(0, count - done.get(height, 0)) for height, count in total.items()}
     train_s = sum(count * _step_s(pace, height) for height, count in left.items())
     whole = math.ceil(epochs)

@@ -37,6 +37,7 @@ class Pace:
         train_s: Training that was seen, in seconds.
         validate_s: Seconds of each validation.
         checkpoint_s: Seconds of each checkpoint, that before the first step included.
+        epochs_saved: Epochs that ended with one.
         evaluate_image_s: Seconds that an image takes in validation or test; None if that was not seen.
     """
 
@@ -51,6 +52,7 @@ class Pace:
     train_s: float
     validate_s: Sequence[float]
     checkpoint_s: Sequence[float]
+    epochs_saved: int
     evaluate_image_s: float | None
 
 
@@ -80,7 +82,8 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
     return Pace(
         cell=trial.cell,
         is_calibration=trial.mode == "calibrate",
-        at_s=max([ended_s, *(phase.end_s for phase in phases)]) if until_s is None else until_s,
+        # Not `until_s`: what has begun and not ended by then is still to come as a whole.
+        at_s=max([ended_s, *(phase.end_s for phase in phases)]),
         start_s=steps[0].start_s,
         steps_s=steps_s,
         epoch_start_s=_epoch_start_s(begun_with, steps_s),
@@ -89,6 +92,7 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
         train_s=sum(block.ends_s[-1] - block.start_s for block in steps),
         validate_s=validate_s,
         checkpoint_s=checkpoint_s,
+        epochs_saved=sum(phase.phase == "checkpoint" and phase.epoch is not None for phase in phases),
         evaluate_image_s=_evaluate_image_s(trial.cell, seen, validate_s),
     )
 
