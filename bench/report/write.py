@@ -10,7 +10,7 @@ from bench.analysis.columns import COLUMNS, Column
 from bench.analysis.curves import curve_points, median_curves
 from bench.analysis.frontier import frontier
 from bench.errors import StoreError
-from bench.report.markdown import summary_markdown
+from bench.report.markdown import findings_markdown, summary_markdown
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import Summary, summarize
 from bench.store import RunFolder, write_atomically
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.analysis.frame import Report
+    from bench.report.section import Findings
 
 
 def write_report(
@@ -63,11 +64,42 @@ def write_report(
         "frontier": frontier(median_curves(points, question.by)),
     }
     for name, frame in frames.items():
-        contents[f"{name}.csv"] = _csv(frame, COLUMNS[name])
-        contents[f"{name}.parquet"] = _parquet(frame)
+        contents |= _tables(name, frame)
+    return _write(place, contents)
+
+
+def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFrame) -> list[Path]:
+    """Write a folder with what was found as `NAME.md`, and the table it rests on as CSV and Parquet.
+
+    Args:
+        folder: Where; it must not exist.
+        name: Of the files, and of the table in `bench.analysis.columns.COLUMNS`.
+        findings: What was found.
+        frame: The table.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder is there already, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise StoreError(f"{folder} is there already; choose another --name") from None
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    return _write(folder, {f"{name}.md": findings_markdown(findings).encode()} | _tables(name, frame))
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     for name, content in contents.items():
-        write_atomically(place / name, content)
-    return [place / name for name in contents]
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def _tables(name: str, frame: pd.DataFrame) -> dict[str, bytes]:
+    return {f"{name}.csv": _csv(frame, COLUMNS[name]), f"{name}.parquet": _parquet(frame)}
 
 
 def _csv(frame: pd.DataFrame, columns: Mapping[str, Column]) -> bytes:
