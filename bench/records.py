@@ -94,6 +94,8 @@ class DatasetSpec(Record, frozen=True):
         input_shape: Height, width, channels.
         num_classes: Classes.
         official: Whether the content is the published one; None for data that has no published form.
+        content: A digest of the same images and labels in any order (`bench.data.content`), by which trainings on the
+            same images in another order are found; empty where it was not recorded.
     """
 
     name: str
@@ -104,6 +106,7 @@ class DatasetSpec(Record, frozen=True):
     input_shape: tuple[int, int, int]
     num_classes: int
     official: bool | None = None
+    content: str = ""
 
 
 class Cell(Record, frozen=True):

@@ -23,9 +23,10 @@ settings.load_profile("any-machine")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is measured in tests is not remembered for the tester's own runs."""
+    """What is measured in tests is not remembered for the tester's own runs, nor are the tester's curves found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOURGLASS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HOURGLASS_REFERENCE_DIR", str(tmp_path_factory.mktemp("references")))
         yield
 
 

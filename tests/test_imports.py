@@ -37,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "records": {"config", "recipe", "record", "events", "machine", "samples", "peaks"},
     "probes": {"config", "recipe", "record", "records"},
     "store": TYPES | {"peaks"},
+    "reference": TYPES | {"schedule", "store"},
     "catalog": TYPES,
     "data": TYPES,
     "hardware": TYPES | {"config", "store", "probes", "peaks"},
@@ -48,7 +49,8 @@ ROOMS: dict[str, set[str]] = {
     "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
     "cli": TYPES
-    | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"},
+    | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
+    | {"reference"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

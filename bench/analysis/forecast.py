@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,6 +54,7 @@ class TimeForecast:
         epochs: Passes over the training images.
         epoch_s: One of them, with its validation.
         images_per_s: Training images a second.
+        test_s: What follows the last epoch: the test and the end of the process, in seconds.
         steps_seen: Steps that it rests on.
     """
 
@@ -63,6 +64,7 @@ class TimeForecast:
     epochs: Range
     epoch_s: Range
     images_per_s: Range
+    test_s: float
     steps_seen: int
 
 
@@ -103,6 +105,7 @@ def forecast_time(pace: Pace) -> TimeForecast:
         epochs=Range(estimate=epochs, low=epochs, high=epochs),
         epoch_s=_plus(0.0, per_epoch_s, spread),
         images_per_s=_plus(0.0, images_per_s, spread),
+        test_s=rest.test_s + END_S,
         steps_seen=steps_seen,
     )
     return forecast if cell.budget_s is None else _within_budget(forecast, pace, spread)
@@ -113,19 +116,17 @@ def _within_budget(forecast: TimeForecast, pace: Pace, spread: float) -> TimeFor
     cell = pace.cell
     budget_s = cell.budget_s or 0.0
     fixed = Range(estimate=budget_s, low=budget_s, high=budget_s)
-    known = {"train": "train_s", "fit": "fit_s", "wall": "wall_s"}[cell.budget_clock]
     epochs = Range(
         estimate=_budget_epochs(pace, 1.0),
         low=_budget_epochs(pace, math.exp(QUANTILE * spread)),
         high=_budget_epochs(pace, math.exp(-QUANTILE * spread)),
     )
-    ranges = {"train_s": forecast.train_s, "fit_s": forecast.fit_s, "wall_s": forecast.wall_s} | {known: fixed}
-    return TimeForecast(
-        **ranges,
+    return replace(
+        forecast,
+        train_s=fixed if cell.budget_clock == "train" else forecast.train_s,
+        fit_s=fixed if cell.budget_clock == "fit" else forecast.fit_s,
+        wall_s=fixed if cell.budget_clock == "wall" else forecast.wall_s,
         epochs=epochs,
-        epoch_s=forecast.epoch_s,
-        images_per_s=forecast.images_per_s,
-        steps_seen=forecast.steps_seen,
     )
 
 
@@ -133,16 +134,16 @@ def _rest(pace: Pace, epochs: float) -> _Rest:
     cell = pace.cell
     total = _steps_by_height(cell, round(epochs * cell.steps_per_epoch))
     done: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
-    epochs_begun = 0 if pace.is_calibration else pace.epochs_begun
-    validated = 0 if pace.is_calibration else len(pace.validate_s)
-    saved = 0 if pace.is_calibration else pace.epochs_saved
+    begun, validated, saved = (
+        (0, 0, 0) if pace.is_calibration else (pace.epochs_begun, len(pace.validate_s), len(pace.checkpoint_s))
+    )
     left = {height: max(0, count - done.get(height, 0)) for height, count in total.items()}
     train_s = sum(count * _step_s(pace, height) for height, count in left.items())
     whole = math.ceil(epochs)
     return _Rest(
-        train_s=train_s + max(0, whole - epochs_begun) * pace.epoch_start_s,
+        train_s=train_s + max(0, whole - begun) * pace.epoch_start_s,
         validate_s=max(0, whole - validated) * _validate_s(pace),
-        checkpoint_s=max(0, whole - saved) * float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else 0.0,
+        checkpoint_s=max(0, whole - saved) * _checkpoint_s(pace),
         test_s=cell.dataset.num_test * _evaluate_image_s(pace),
     )
 
@@ -157,7 +158,7 @@ def _budget_epochs(pace: Pace, slower: float) -> float:
     if cell.budget_clock == "wall":
         test_s = cell.dataset.num_test * _evaluate_image_s(pace)
         budget_s = max(0.0, budget_s - pace.start_s - (test_s + END_S) * slower)
-        per_epoch_s += float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else 0.0
+        per_epoch_s += _checkpoint_s(pace)
     return budget_s / (per_epoch_s * slower)
 
 
@@ -199,6 +200,10 @@ def _validate_s(pace: Pace) -> float:
     if pace.validate_s:
         return float(np.median(pace.validate_s))
     return pace.cell.dataset.num_validation * _evaluate_image_s(pace)
+
+
+def _checkpoint_s(pace: Pace) -> float:
+    return float(np.median(pace.checkpoint_s)) if pace.checkpoint_s else pace.first_checkpoint_s
 
 
 def _evaluate_image_s(pace: Pace) -> float:

@@ -24,6 +24,7 @@ def _forecast(name: str, what: str) -> dict[str, Column]:
 
 FORECASTS: Mapping[str, Column] = MappingProxyType(
     {
+        "key": Column("string", "the trial's that it rests on"),
         "cell": Column("Int64", "number of the cell in the run, from 1, in the order of the trials"),
         "model": Column("string", "name of the model"),
         "device": Column("string", "device in the grammar of --device, such as cpu:2"),
@@ -38,7 +39,7 @@ FORECASTS: Mapping[str, Column] = MappingProxyType(
         "budget_s": Column("Float64", "time after which the training ends; missing without a budget, seconds"),
         "budget_clock": Column("string", "what the budget covers: train, fit (with validation) or wall (everything)"),
         "dataset": Column("string", "data set as --dataset named it"),
-        "seed": Column("Int64", "of the trial that it rests on"),
+        "seed": Column("Int64", "that trial's"),
         "status": Column("string", "how that trial ended, or interrupted if it has not"),
         "reason": Column("string", "why there is no forecast; empty if there is one"),
         "is_calibration": Column("boolean", "whether it rests on a calibration; else on a part of the training itself"),

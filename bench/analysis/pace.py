@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.records import Cell, Event, Phase, Trial
+    from bench.records import Cell, Event, Trial
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,16 +28,16 @@ class Pace:
     Attributes:
         cell: What trains.
         is_calibration: Whether only its beginning was carried out, so that what was seen is no part of it.
-        at_s: The trial's clock at the end of what was seen.
-        start_s: The same when the first step began: the start-up, in seconds.
+        at_s: The trial's clock at the end of the last thing that was seen whole.
+        start_s: The start-up: all before the first step, in seconds.
         steps_s: Seconds of each step but the first ones of epochs, by the height of its images; None is their own.
         epoch_start_s: How much longer the first steps of an epoch take than as many others, together; seconds.
         epochs_begun: Epochs of which any step was seen.
         steps_done: Steps, by the height of their images.
         train_s: Training that was seen, in seconds.
         validate_s: Seconds of each validation.
-        checkpoint_s: Seconds of each checkpoint, that before the first step included.
-        epochs_saved: Epochs that ended with one.
+        checkpoint_s: Seconds of each checkpoint after an epoch.
+        first_checkpoint_s: Seconds of the one before the first step; 0 if there was none.
         evaluate_image_s: Seconds that an image takes in validation or test; None if that was not seen.
     """
 
@@ -52,7 +52,7 @@ class Pace:
     train_s: float
     validate_s: Sequence[float]
     checkpoint_s: Sequence[float]
-    epochs_saved: int
+    first_checkpoint_s: float
     evaluate_image_s: float | None
 
 
@@ -72,27 +72,30 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
     if not steps:
         return None
     phases = [event for event in seen if isinstance(event, PhaseDone)]
-    validate_s, checkpoint_s = _seconds(phases, "validate"), _seconds(phases, "checkpoint")
+    validate_s = [_took_s(phase) for phase in phases if phase.phase == "validate"]
+    saved = [phase for phase in phases if phase.phase == "checkpoint"]
     by_height: dict[int | None, list[Steps]] = {}
     for block in steps:
         by_height.setdefault(block.image_height, []).append(block)
     begun_with = [next(group) for _, group in groupby(steps, key=lambda block: block.epoch)]
     steps_s = {height: _after_first(blocks, begun_with) for height, blocks in by_height.items()}
-    ended_s = max(block.ends_s[-1] for block in steps)
+    ended_s = max([steps[-1].ends_s[-1], *(phase.end_s for phase in phases)])
+    # A calibration evaluates before its first step, in no phase: no training does.
+    before_s = [phase.end_s for phase in phases if phase.end_s <= steps[0].start_s]
+    is_calibration = trial.mode == "calibrate"
     return Pace(
         cell=trial.cell,
-        is_calibration=trial.mode == "calibrate",
-        # Not `until_s`: what has begun and not ended by then is still to come as a whole.
-        at_s=max([ended_s, *(phase.end_s for phase in phases)]),
-        start_s=steps[0].start_s,
+        is_calibration=is_calibration,
+        at_s=ended_s,
+        start_s=max(before_s, default=0.0) if is_calibration else steps[0].start_s,
         steps_s=steps_s,
         epoch_start_s=_epoch_start_s(begun_with, steps_s),
         epochs_begun=len(begun_with),
         steps_done={height: sum(sum(block.counts) for block in blocks) for height, blocks in by_height.items()},
         train_s=sum(block.ends_s[-1] - block.start_s for block in steps),
         validate_s=validate_s,
-        checkpoint_s=checkpoint_s,
-        epochs_saved=sum(phase.phase == "checkpoint" and phase.epoch is not None for phase in phases),
+        checkpoint_s=[_took_s(phase) for phase in saved if phase.epoch is not None],
+        first_checkpoint_s=sum(_took_s(phase) for phase in saved[:1] if phase.epoch is None),
         evaluate_image_s=_evaluate_image_s(trial.cell, seen, validate_s),
     )
 
@@ -116,8 +119,8 @@ def _until(event: Event, until_s: float | None) -> Event | None:
     return None if getattr(event, "end_s", 0.0) > until_s else event
 
 
-def _seconds(phases: Iterable[PhaseDone], name: Phase) -> list[float]:
-    return [phase.end_s - phase.start_s for phase in phases if phase.phase == name]
+def _took_s(phase: PhaseDone) -> float:
+    return phase.end_s - phase.start_s
 
 
 def _after_first(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArray[np.float64]:

@@ -11,7 +11,9 @@ from bench.cli.data import data
 from bench.cli.devices import devices
 from bench.cli.doctor import doctor
 from bench.cli.fetch import fetch
+from bench.cli.forecast import forecast
 from bench.cli.models import models
+from bench.cli.reference import reference
 from bench.cli.report import report
 from bench.cli.run import run
 
@@ -40,5 +42,6 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, report, models, devices, doctor, data, fetch):
+for command in (run, forecast, report, models, devices, doctor, data, fetch):
     app.command()(command)
+app.add_typer(reference, name="reference")

@@ -50,6 +50,9 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
 
     asked = question or NOTHING_ASKED
     loaded = bench.load(folder)
+    if loaded.run.trials and all(trial.mode == "calibrate" for trial in loaded.run.trials):
+        render_forecast(folder, terminal, asked)
+        return loaded
     check_question(asked, loaded)
     for line in unused_prices(asked, loaded):
         warn(line)
@@ -58,3 +61,42 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
     written = write_report(folder, loaded, asked, summary=summary)
     terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
     return loaded
+
+
+def render_forecast(
+    folder: Path, terminal: Console, question: Question | None = None, *, epochs: int | None = None
+) -> bool:
+    """Write what a run's calibrations, or its finished epochs, let expect, and print it.
+
+    Args:
+        folder: The run folder.
+        terminal: Where to print.
+        question: What is to be answered besides.
+        epochs: How many a training is to have in all; None for what it was asked to.
+
+    Returns:
+        Whether anything is forecast.
+    """
+    from bench.analysis.forecasts import make_forecasts
+    from bench.analysis.frame import frames
+    from bench.cli.console import warn
+    from bench.cli.question import unused_prices
+    from bench.reference import shelf
+    from bench.report.forecast import summarize_forecast
+    from bench.report.question import NOTHING_ASKED
+    from bench.report.terminal import summary_view
+    from bench.report.write import write_forecast
+    from bench.store import read_run
+
+    asked = question or NOTHING_ASKED
+    data = read_run(folder)
+    loaded = frames(data)
+    known = shelf.load()
+    for line in (*known.warnings, *unused_prices(asked, loaded)):
+        warn(line)
+    found = make_forecasts(data, loaded, known.curves, epochs=epochs)
+    summary = summarize_forecast(loaded, found, asked)
+    terminal.print(summary_view(summary))
+    written = write_forecast(folder, loaded, found, summary)
+    terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
+    return any(forecast.time is not None for forecast in found)

@@ -85,7 +85,7 @@ class Dataset:
 
     @property
     def spec(self) -> DatasetSpec:
-        """The data set as a trial's record names it."""
+        """The data set as a trial's record names it, without the digest of its content, which a worker needs not."""
         height, width, channels = self.x_train.shape[1:]
         return DatasetSpec(
             name=self.name,

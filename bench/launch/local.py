@@ -58,7 +58,7 @@ class LocalRun:
         trial: What to run.
         folder: Its folder, already made.
         observer: Is told what happens.
-        timeout_s: The trial's time on its own clock; None for no limit.
+        timeout_s: The trial's time on its own clock; None for no limit. A calibration knows it and makes do with it.
         silence_s: How long a worker may neither write nor compute.
         sample_interval_s: Between two samples.
         data_dir: Handed to the worker.
@@ -186,6 +186,7 @@ class LocalRun:
             offset_s=self._point.offset_s,
             epochs_done=self._point.epochs_done,
             spent=self._point.spent,
+            limit_s=self._timeout_s if self._trial.mode == "calibrate" else None,
             data_dir=self._data_dir,
             libraries=tuple(map(str, libraries)),
         )
@@ -236,7 +237,8 @@ class LocalRun:
         if sample.cpu_percent is None or sample.cpu_percent > 0:
             self._alive_s = sample.t_s
         if self._timeout_s is not None and sample.t_s > self._timeout_s:
-            raise Overdue(f"not finished within --timeout {self._timeout_s:g} s")
+            flag = "its share of --calibrate," if self._trial.mode == "calibrate" else "--timeout"
+            raise Overdue(f"not finished within {flag} {self._timeout_s:.3g} s")
         if sample.t_s - self._alive_s > self._silence_s:
             raise Overdue(
                 f"no sign of life for {self._silence_s:g} s: it wrote no event and used no CPU time; "

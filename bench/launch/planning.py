@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bench import __version__, catalog
+from bench.data.content import content_digest
 from bench.data.fetching import ensure
 from bench.data.loading import load
 from bench.data.sources import SOURCES, source_name
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
-    from bench.records import DatasetSpec, Host
+    from bench.records import Cell, DatasetSpec, Host, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,8 @@ def prepare(config: RunConfig) -> Prepared:
         limit_test=config.limit_test,
         validation=config.validation,
     )
-    dataset, data_warnings, loading_bytes = data.spec, data.warnings, data.loading_bytes
+    dataset = msgspec.structs.replace(data.spec, content=content_digest(data))
+    data_warnings, loading_bytes = data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
     plan = expand(config, models=models, choices=choices, dataset=dataset)
     preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
@@ -130,7 +132,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
         StoreError: The folder cannot be written, or is there already.
     """
     config, plan = prepared.config, prepared.plan
-    name = config.name or config.preset
+    name = config.name or (config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast")
     created_s = time.time()
     path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
     return RunFolder.create(
@@ -147,4 +149,23 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             estimates=dict(prepared.preflight.estimates),
         ),
         refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
+    )
+
+
+def calibrations(prepared: Prepared) -> Prepared:
+    """Return the same matrix with one calibration a cell in place of its trials."""
+    plan, preflight = prepared.plan, prepared.preflight
+    first: dict[Cell, Trial] = {}
+    for trial in plan.trials:
+        first.setdefault(trial.cell, trial)
+    new = {trial.key: msgspec.structs.replace(trial, mode="calibrate") for trial in first.values()}
+    # What the small ones leave of the time, the large ones have, whose steps are long.
+    needs = preflight.estimates
+    new = dict(sorted(new.items(), key=lambda item: needs[item[0]].total_bytes if item[0] in needs else 0))
+    estimates = {new[key].key: needed for key, needed in preflight.estimates.items() if key in new}
+    refusals = {new[key].key: refusal for key, refusal in plan.refusals.items() if key in new}
+    return replace(
+        prepared,
+        plan=Plan(trials=tuple(new.values()), refusals=refusals),
+        preflight=replace(preflight, estimates=estimates),
     )

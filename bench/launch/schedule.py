@@ -14,7 +14,7 @@ from bench.launch.local import WORKER, LocalRun
 from bench.launch.resume import SETTLED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from bench.launch.observer import Judges, Observer
@@ -46,26 +46,37 @@ def run_trials(
     observer: Observer,
     machine: str = "",
     command: Sequence[str] = WORKER,
+    share_s: Callable[[int], float] | None = None,
     judges: Judges | None = None,
 ) -> None:
     """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
 
-    The caller holds the folder's lock. `machine` is a digest of this machine, which each attempt records. `judges` make
-    who says whether a trial is to be ended before its time, as `hopeless`.
+    The caller holds the folder's lock.
+
+    Args:
+        folder: The run's.
+        run: The run.
+        observer: Is told what happens.
+        machine: A digest of this machine, which each attempt records.
+        command: The worker; tests put another in its place.
+        share_s: Tells, of so many trials that are left, how long the next one may take, in seconds. None leaves it to
+            the run's time-out.
+        judges: Make who says whether a trial is to be ended before its time, as `hopeless`.
 
     Raises:
         StoppedError: Ctrl-C, SIGTERM or SIGHUP; the running trial is recorded as interrupted.
         StoreError: The folder cannot be written any more.
     """
     with _stop_requests() as stop:
-        for trial in pending(folder, run):
+        trials = pending(folder, run)
+        for left, trial in zip(range(len(trials), 0, -1), trials, strict=True):
             if select.select([stop], [], [], 0)[0]:
                 raise StoppedError
             result = LocalRun(
                 trial,
                 folder.trial(trial.key),
                 observer=observer,
-                timeout_s=run.config.timeout,
+                timeout_s=share_s(left) if share_s else run.config.timeout,
                 sample_interval_s=run.config.sample_interval,
                 data_dir=run.config.data_dir,
                 machine=machine,

@@ -120,6 +120,36 @@ def money(amount: float | None) -> str:
     return f"{amount:,.{decimals}f}"
 
 
+def duration_about(seconds: float, low_s: float | None, high_s: float | None) -> str:
+    """Time that is expected, with its interval in the same unit, such as `11.7 h (11.1–12.9)`."""
+    divisor, unit = next((d, u) for d, u in ((1, "s"), (60, "min"), (3600, "h")) if seconds < 99.5 * d or u == "h")
+    ends = (None if end is None else end / divisor for end in (low_s, high_s))
+    return _about(seconds / divisor, *ends, unit=f" {unit}")
+
+
+def share_about(part: float, low: float | None, high: float | None) -> str:
+    """A share of 1 that is expected, such as `38.1 % (37.0–39.2)`."""
+    low, high = (None if end is None else 100 * end for end in (low, high))
+    middle, ends = f"{100 * part:.1f} %", "" if low is None or high is None else f" ({low:.1f}–{high:.1f})"
+    return middle + ends
+
+
+def number_about(value: float, low: float | None, high: float | None) -> str:
+    """A number that is expected, such as `1,138 (1,090–1,190)`; exactly known ones stand alone."""
+    return _about(value, low, high)
+
+
+def _about(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
+    decimals = 0 if value >= 99.5 else 1
+
+    def shown(number: float) -> str:
+        return f"{number:,.{decimals}f}"
+
+    if low is None or high is None or low == high:
+        return f"{shown(value)}{unit}"
+    return f"{shown(value)}{unit} ({shown(low)}–{shown(high)})"
+
+
 def signed(value: float | None, shown: Callable[[float | None], str]) -> str:
     """A value that may be negative, as its amount is shown."""
     return f"\N{MINUS SIGN}{shown(-value)}" if value is not None and value < 0 else shown(value)

@@ -158,6 +158,8 @@ def _state(progress: Progress) -> str:
 def _ended(progress: Progress, result: Result) -> str:
     if result.status != "ok":
         return plain(f"{result.status}: {result.reason}" if result.reason else result.status)
+    if progress.trial.mode == "calibrate":
+        return f"calibrated in {duration(result.wall_s)}"
     return f"ok after {duration(result.wall_s)}, test accuracy {share(progress.test_accuracy)}"
 
 
@@ -169,7 +171,7 @@ def _running(progress: Progress) -> str:
 def _figures(progress: Progress) -> str:
     cell = progress.trial.cell
     parts = []
-    if progress.epoch:
+    if progress.epoch and progress.trial.mode == "train":
         done = share(progress.epoch_images / cell.dataset.num_train)
         whole = f"{progress.epoch} of {cell.epochs}" if cell.epochs else f"{progress.epoch}"
         parts.append(f"epoch {whole} ({done})")

@@ -41,6 +41,7 @@ def summary_markdown(summary: Summary, report: Report) -> str:
     missing = chain.from_iterable(row["missing"] for row in rows_of(report.trials))
     blocks = [
         f"# {escape(summary.title)}",
+        *([_list(summary.answers)] if summary.answers else []),
         _list(summary.about),
         "## Results",
         _table([*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]),

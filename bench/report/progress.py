@@ -119,7 +119,7 @@ class Progress:
 
         Of a budget that covers everything, the test is inside.
         """
-        if not self._images or not self._train_s:
+        if not self._images or not self._train_s or self.trial.mode == "calibrate":
             return None
         cell = self.trial.cell
         if cell.budget_s is not None:

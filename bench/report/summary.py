@@ -46,6 +46,7 @@ class Summary:
 
     Attributes:
         title: The run's name.
+        answers: What matters most, in sentences; none where the tables say it.
         about: The machine, the data and what was asked for, a line each.
         names: Columns that say which cell it is.
         measures: Columns of what was measured, the most important first.
@@ -67,6 +68,7 @@ class Summary:
     failures: tuple[str, ...]
     tradeoffs: tuple[str, ...]
     sections: tuple[Section, ...]
+    answers: tuple[str, ...] = ()
 
 
 def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
@@ -84,7 +86,7 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
     sections = [tradeoff_section(points, by_cell, setting, question), scaling_section(report, rows, setting)]
     return Summary(
         title=plain(report.run.name),
-        about=_about(report),
+        about=describe_run(report),
         names=(
             column("model", rows, lambda row: row["model"], is_number=False),
             column("device", rows, setting, is_number=False),
@@ -179,7 +181,8 @@ def _legend(rows: Sequence[Row]) -> str:
     return legend
 
 
-def _about(report: Report) -> tuple[str, ...]:
+def describe_run(report: Report) -> tuple[str, ...]:
+    """The machine, the data and what was asked for, a line each."""
     host = report.run.host
     machine = f"{host.cpu}, {host.usable_cores} of {host.physical_cores} cores usable, {size(host.memory_bytes)} memory"
     if host.memory_limit_bytes is not None:

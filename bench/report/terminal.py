@@ -39,6 +39,7 @@ def summary_view(summary: Summary) -> RenderableType:
     """What to print for what a report says."""
     return Group(
         Text(summary.title, style="bold"),
+        *(Paragraph(line, style="bold") for line in summary.answers),
         *(Paragraph(line, style="dim") for line in summary.about),
         Text(),
         StackedTable(summary.names, summary.measures, summary.notes),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.cells import cells
 from bench.analysis.columns import COLUMNS, Column
 from bench.analysis.curves import curve_points, median_curves
+from bench.analysis.forecasts import forecast_frame
 from bench.analysis.frontier import frontier
 from bench.errors import StoreError
 from bench.report.markdown import findings_markdown, summary_markdown
@@ -16,11 +17,12 @@ from bench.report.summary import Summary, summarize
 from bench.store import RunFolder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pandas as pd
 
+    from bench.analysis.forecasts import Forecast
     from bench.analysis.frame import Report
     from bench.report.section import Findings
 
@@ -48,12 +50,7 @@ def write_report(
     Raises:
         StoreError: The folder cannot be written.
     """
-    place = RunFolder(folder).report
-    try:
-        place.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
-    contents = {"report.md": summary_markdown(summary or summarize(report, question), report).encode()}
+    text = summary_markdown(summary or summarize(report, question), report)
     points = curve_points(report.trials, report.epochs, question.prices)
     frames = {
         "trials": report.trials,
@@ -63,6 +60,34 @@ def write_report(
         "curves": median_curves(points),
         "frontier": frontier(median_curves(points, question.by)),
     }
+    return _write(folder, {"report.md": text.encode()}, frames)
+
+
+def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], summary: Summary) -> list[Path]:
+    """Write `forecast.md`, and what is forecast as CSV and Parquet, below `folder/report/`.
+
+    Args:
+        folder: The run folder.
+        report: The calibrations, or what was measured so far.
+        forecasts: What follows from them.
+        summary: What the forecast says.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    text = summary_markdown(summary, report)
+    return _write(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
+
+
+def _write(folder: Path, contents: dict[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+    place = RunFolder(folder).report
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
     for name, frame in frames.items():
         contents |= _tables(name, frame)
     return _write(place, contents)

@@ -1,0 +1,136 @@
+"""How long a training will take, told from its pace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.forecast import BETWEEN, END_S, Range, forecast_time
+from bench.analysis.pace import Pace, find_pace
+from bench.recipe import Recipe
+from bench.records import TrialData
+from calibrations_for_tests import BEGUN_S, EVALUATED_S, blocks, calibration
+from records_for_tests import ok_trial, start_up, trial
+
+
+def pace_of(data: TrialData, until_s: float | None = None) -> Pace:
+    """Its pace, which must be known."""
+    pace = find_pace(data.trial, data.events, until_s=until_s)
+    assert pace is not None
+    return pace
+
+
+def width(found: Range) -> float:
+    """Upper end over lower end."""
+    return found.high / found.low
+
+
+@given(
+    epochs=st.integers(2, 30),
+    train_s=st.floats(0.5, 1e4),
+    seen=st.floats(0.2, 0.95),
+)
+def test_a_training_that_goes_on_as_it_began_ends_when_it_was_said(epochs: int, train_s: float, seen: float) -> None:
+    """Of steady steps, every part of a run from its first validation on tells the whole."""
+    data = ok_trial(trial(epochs=epochs), train_s=train_s)
+    fit_s = epochs * (train_s + 1.0)
+    # The first 1.6 epochs hold a validation and a checkpoint.
+    until_s = max(5.0 + 1.6 * (train_s + 1.5), seen * (5.0 + epochs * (train_s + 1.5)))
+    found = forecast_time(pace_of(data, until_s))
+    assert found.train_s.estimate == pytest.approx(epochs * train_s)
+    assert found.fit_s.estimate == pytest.approx(fit_s)
+    # 200 test images at the pace of 100 validation images a second.
+    assert found.wall_s.estimate == pytest.approx(5.0 + fit_s + 0.5 * epochs + 2.0 + END_S)
+
+
+def test_a_calibration_foretells_the_whole_training() -> None:
+    """Start-up, steps, an evaluation an epoch, its checkpoints, and the test."""
+    found = forecast_time(pace_of(calibration(trial(epochs=3), (1.0,) * 12)))
+    assert found.train_s.estimate == pytest.approx(3 * 10 * 1.0)
+    assert found.fit_s.estimate == pytest.approx(30 + 3 * EVALUATED_S)
+    start_s, saved_s, test_s = BEGUN_S - EVALUATED_S, 3 * 0.5, 2 * EVALUATED_S
+    assert found.wall_s.estimate == pytest.approx(start_s + 36 + saved_s + test_s + END_S)
+    assert found.images_per_s.estimate == pytest.approx(100)
+    assert (found.epochs.estimate, found.steps_seen) == (3, 11)
+
+
+def test_where_nothing_was_evaluated_a_forward_pass_is_a_third_of_a_step() -> None:
+    """A training that was seen within its first epoch has no validation yet."""
+    found = forecast_time(pace_of(ok_trial(trial(epochs=2)), 9.5))
+    # 100 validation images take as long as a third of a step of 100.
+    assert found.fit_s.estimate - found.train_s.estimate == pytest.approx(2 / 3)
+
+
+def test_fewer_steps_make_a_wider_interval() -> None:
+    """Three long steps tell less than fifty short ones, however alike they are; no number of them tells all."""
+    few = forecast_time(pace_of(calibration(trial(epochs=9), (10.0,) * 3)))
+    many = forecast_time(pace_of(calibration(trial(epochs=9), (1.0,) * 51)))
+    assert width(few.wall_s) > width(many.wall_s) > 1 + BETWEEN
+    assert few.wall_s.low < few.wall_s.estimate < few.wall_s.high
+
+
+def test_steps_that_differ_make_a_wider_interval() -> None:
+    """What the steps' own spread leaves open is in the interval."""
+    steps = np.tile([1.0] * 10 + [1.9] * 10, 3)
+    assert width(forecast_time(pace_of(calibration(trial(), steps))).train_s) > width(
+        forecast_time(pace_of(calibration(trial(), (1.45,) * 60))).train_s
+    )
+
+
+def test_what_is_over_is_known() -> None:
+    """The interval is of what is still to come: it shrinks to nothing."""
+    early, late = (forecast_time(pace_of(ok_trial(trial(epochs=10)), until_s)).wall_s for until_s in (20.0, 110.0))
+    assert width(early) > width(late)
+
+
+def test_intervals_hold_what_they_promise_if_processes_differ_as_assumed() -> None:
+    """Of 300 invented processes whose steps vary alone and together, nine in ten end within their interval."""
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        seen = random.lognormal(0, 0.1, 50)
+        rest = 1000 * random.lognormal(0, BETWEEN) * np.exp(0.1**2 / 2)
+        found = forecast_time(pace_of(calibration(trial(epochs=100), seen))).train_s
+        held += found.low <= rest <= found.high
+    assert 0.85 <= held / 300 <= 0.96
+
+
+@pytest.mark.parametrize(("clock", "epochs"), [("train", 6.0), ("fit", 5.0), ("wall", (60 - 5.5 - 4 - END_S) / 12.5)])
+def test_a_budget_fixes_the_time_and_leaves_the_epochs_open(clock: str, epochs: float) -> None:
+    """Epochs of 10 s, 2 s of validation and half a second for a checkpoint, in a minute of each clock."""
+    asked = trial(epochs=None, budget_s=60.0, budget_clock=clock)  # type: ignore[arg-type]
+    found = forecast_time(pace_of(calibration(asked)))
+    assert found.epochs.estimate == pytest.approx(epochs)
+    assert found.epochs.low < found.epochs.estimate < found.epochs.high
+    known = {"train": found.train_s, "fit": found.fit_s, "wall": found.wall_s}[clock]
+    assert (known.low, known.estimate, known.high) == (60.0, 60.0, 60.0)
+
+
+def staged(**cell: object) -> TrialData:
+    """A calibration of images of 16 pixels in the first half, at a quarter of the time."""
+    asked = trial(recipe=Recipe(stages=((16, 0.5),)), **cell)
+    small = blocks([0.25] * 8, start_s=5.0, image_height=16)
+    return TrialData(trial=asked, events=(*start_up(asked), *small, *blocks([1.0] * 8, start_s=7.0)))
+
+
+def test_stages_have_their_share_of_the_steps() -> None:
+    """Half of twenty steps take a quarter of the others' time."""
+    data = staged(epochs=2)
+    seen = pace_of(data)
+    assert seen.steps_done == {16: 8, None: 8}
+    assert forecast_time(seen).train_s.estimate == pytest.approx(10 * 0.25 + 10 * 1.0)
+
+
+def test_stages_have_their_share_of_a_budget() -> None:
+    """Half of the time at 4 steps a second, half of it at one: 25 steps in 10 s, ten to an epoch."""
+    data = staged(epochs=None, budget_s=10.0, budget_clock="train")
+    assert forecast_time(pace_of(data)).epochs.estimate == pytest.approx(2.5, rel=1e-3)
+
+
+def test_a_size_that_was_not_seen_is_told_by_its_pixels() -> None:
+    """Images of half the height take a quarter of the time."""
+    asked = trial(recipe=Recipe(stages=((16, 0.5),)), epochs=2)
+    data = TrialData(trial=asked, events=(*start_up(asked), *blocks([1.0] * 8, start_s=5.0)))
+    assert forecast_time(pace_of(data)).train_s.estimate == pytest.approx(8 + 10 * 0.25 + 2 * 1.0)
