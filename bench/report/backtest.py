@@ -9,6 +9,7 @@ from bench.analysis.backtest import ACCURACY, CALIBRATION, EPOCHS, FIRST
 from bench.analysis.backtest_errors import SEEN, Errors, error_percent, find_errors, find_errors_by_cell
 from bench.analysis.frame import rows_of
 from bench.report.column import Column, column
+from bench.report.forecast import INTERVAL
 from bench.report.format import MISSING, duration, plain, share, span
 from bench.report.section import Findings, Section, TextTable
 
@@ -26,8 +27,8 @@ WORDS = {"train_s": "train", "fit_s": "fit", "wall_s": "wall", EPOCHS: "epochs",
 TIMES = "in percent of what happened"
 POINTS = "of the last epoch on the validation images, in percentage points"
 LEGEND = (
-    "from: a share of the time, of the epochs for an accuracy; held: 90 % intervals that held what happened; median "
-    "and largest: of the errors' amounts; train: training alone; fit: with validation; wall: everything"
+    f"from: a share of the time, of the epochs for an accuracy; held: {INTERVAL} intervals that held what happened; "
+    "median and largest: of the errors' amounts; train: training alone; fit: with validation; wall: everything"
 )
 MANY_LEGEND = (
     "; mean: of the amounts too; bias: median error with its sign, below 0 where forecasts were too low; both of "
@@ -98,7 +99,7 @@ def _off(errors: Errors) -> str:
         quiet = _error(errors.quantity, errors.undisturbed_median_percent)
         whose = "the one" if errors.undisturbed == 1 else f"that of the {errors.undisturbed}"
         text += f", by {quiet} in {whose} that nothing disturbed"
-    return f"{text}, 90 % intervals held {_held(errors)}"
+    return f"{text}, {INTERVAL} intervals held {_held(errors)}"
 
 
 def _about(rows: Sequence[Row]) -> Iterator[str]:

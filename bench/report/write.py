@@ -60,7 +60,7 @@ def write_report(
         "curves": median_curves(points),
         "frontier": frontier(median_curves(points, question.by)),
     }
-    return _write(folder, {"report.md": text.encode()}, frames)
+    return _write_below(folder, {"report.md": text.encode()}, frames)
 
 
 def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], summary: Summary) -> list[Path]:
@@ -79,18 +79,7 @@ def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], 
         StoreError: The folder cannot be written.
     """
     text = summary_markdown(summary, report)
-    return _write(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
-
-
-def _write(folder: Path, contents: dict[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
-    place = RunFolder(folder).report
-    try:
-        place.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
-    for name, frame in frames.items():
-        contents |= _tables(name, frame)
-    return _write(place, contents)
+    return _write_below(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
 
 
 def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFrame) -> list[Path]:
@@ -114,17 +103,25 @@ def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFr
         raise StoreError(f"{folder} is there already; choose another --name") from None
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
-    return _write(folder, {f"{name}.md": findings_markdown(findings).encode()} | _tables(name, frame))
+    return _write(folder, {f"{name}.md": findings_markdown(findings).encode()}, {name: frame})
 
 
-def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
-    for name, content in contents.items():
+def _write_below(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+    place = RunFolder(folder).report
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
+    return _write(place, contents, frames)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+    files = dict(contents)
+    for name, frame in frames.items():
+        files |= {f"{name}.csv": _csv(frame, COLUMNS[name]), f"{name}.parquet": _parquet(frame)}
+    for name, content in files.items():
         write_atomically(folder / name, content)
-    return [folder / name for name in contents]
-
-
-def _tables(name: str, frame: pd.DataFrame) -> dict[str, bytes]:
-    return {f"{name}.csv": _csv(frame, COLUMNS[name]), f"{name}.parquet": _parquet(frame)}
+    return [folder / name for name in files]
 
 
 def _csv(frame: pd.DataFrame, columns: Mapping[str, Column]) -> bytes:
