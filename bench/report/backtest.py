@@ -149,7 +149,7 @@ def _misses(rows: Sequence[Row]) -> Iterator[Section]:
     if not missed:
         return
     names = (
-        column("training", missed, lambda row: f"{row['model']} {row['device']}, seed {row['seed']}", is_number=False),
+        column("training", missed, _training, is_number=False),
         column("forecast", missed, lambda row: WORDS[row["quantity"]], is_number=False),
         column("from", missed, lambda row: row["seen"], is_number=False),
     )
@@ -162,6 +162,10 @@ def _misses(rows: Sequence[Row]) -> Iterator[Section]:
     yield Section(
         title="Outside their intervals", tables=(TextTable(names=names, measures=measures),), legend="", sentences=()
     )
+
+
+def _training(row: Row) -> str:
+    return f"{row['run']}: {row['model']} {row['device']}, seed {row['seed']}"
 
 
 def _value(row: Row, name: str) -> str:
