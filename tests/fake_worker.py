@@ -45,7 +45,7 @@ class Work:
         """The trial's clock."""
         return self.assignment.offset_s + time.monotonic() - self.assignment.started_s
 
-    def train(self, first: int, last: int) -> None:
+    def train(self, first: int, last: int, *, val_accuracy: float | None = None) -> None:
         """Write epochs with their checkpoints, as the recorder of the real worker does."""
         self.folder.checkpoint.mkdir(exist_ok=True)
         for number in range(first, last + 1):
@@ -53,7 +53,16 @@ class Work:
             images = self.trial.cell.dataset.num_train
             self.journal.append(Steps(epoch=number, start_s=start_s, counts=(10,), ends_s=(end_s,), images=images))
             self.journal.append(PhaseDone(phase="train", start_s=start_s, end_s=end_s, epoch=number))
-            self.journal.append(Epoch(epoch=number, end_s=end_s, images=images, loss=3.0 / number, accuracy=0.3))
+            self.journal.append(
+                Epoch(
+                    epoch=number,
+                    end_s=end_s,
+                    images=images,
+                    loss=3.0 / number,
+                    accuracy=0.3,
+                    val_accuracy=val_accuracy,
+                )
+            )
             self.journal.sync()
             checkpoint_file(self.folder.checkpoint, number).write_bytes(b"weights")
             self.journal.append(PhaseDone(phase="checkpoint", start_s=end_s, end_s=self.now_s(), epoch=number))
@@ -80,6 +89,14 @@ def cut(work: Work) -> int:
         work.train(1, 1)
         time.sleep(LONG_S)
     return ok(work)
+
+
+def stagnate(work: Work) -> int:
+    """Train to the epoch before the last without learning anything, then wait for what never comes."""
+    assert work.trial.cell.epochs is not None
+    work.train(work.assignment.epochs_done + 1, work.trial.cell.epochs - 1, val_accuracy=0.1)
+    time.sleep(LONG_S)
+    return 0
 
 
 def nap(work: Work) -> int:
@@ -180,6 +197,7 @@ MODES: dict[str, Callable[[Work], int]] = {
     for mode in (
         ok,
         cut,
+        stagnate,
         nap,
         done_but_nonzero,
         crash,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from bench.config import RunConfig
 from bench.peaks import Peak
 from bench.recipe import Recipe
@@ -35,9 +37,11 @@ from bench.records import (
     Trial,
     TrialData,
 )
+from bench.store import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 CPU = Device(kind="cpu", threads=2, cpus=(0, 1))
 GPU = Device(kind="gpu", threads=2, gpu_uuids=("GPU-1",), gpu_indices=(0,))
@@ -249,3 +253,15 @@ def run_data(*trials: TrialData, name: str = "example", host: Host = HOST) -> Ru
         ),
         trials=trials,
     )
+
+
+def write_run(path: Path, data: RunData) -> RunFolder:
+    """A run folder as `run` leaves it."""
+    folder = RunFolder.create(path, data.run)
+    for one in data.trials:
+        place = folder.trial(one.trial.key)
+        for journal, records in ((place.events, one.events), (place.samples, one.samples)):
+            journal.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+        if one.result is not None:
+            place.write_result(one.result)
+    return folder

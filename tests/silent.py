@@ -19,10 +19,12 @@ class Silent:
     events: list[Event] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    earlier: list[Epoch] = field(default_factory=list)
 
     def trial_started(self, trial: Trial, attempt: int, spent: Spent | None, epochs: Sequence[Epoch]) -> None:
-        """Keep the attempt."""
+        """Keep the attempt, and the epochs before it."""
         self.attempts.append(attempt)
+        self.earlier.extend(epochs)
 
     def event(self, trial: Trial, event: Event) -> None:
         """Keep the event."""

@@ -22,8 +22,8 @@ from bench.report import summary
 from bench.report.labels import cell_labels, setting_labels
 from bench.report.progress import Progress
 from bench.report.terminal import report_view
-from bench.store import RunFolder, TrialFolder
-from records_for_tests import end, epoch, run_data, start_up, trial
+from bench.store import TrialFolder
+from records_for_tests import end, epoch, run_data, start_up, trial, write_run
 from test_launch import write
 
 if TYPE_CHECKING:
@@ -209,11 +209,7 @@ def test_a_budget_is_answered_by_what_was_trained_for_it(tmp_path: Path, monkeyp
     calls: list[object] = []
     monkeypatch.setattr(summary, "cells", lambda trials: calls.append(trials) or cells(trials))
     data = run_data(budget_trial(clock="train", budget_s=12.5), budget_trial(clock="train", budget_s=120.0))
-    folder = RunFolder.create(tmp_path / "run", data.run)
-    for one in data.trials:
-        place = folder.trial(one.trial.key)
-        write(place, list(one.events), checkpoints=())
-        place.write_result(one.result)  # type: ignore[arg-type]
+    folder = write_run(tmp_path / "run", data)
     console = Console(width=400, file=io.StringIO())
     with console.capture() as capture:
         render(folder.path, console, parse_question(budgets=["12.5s", "2m"], targets=(), prices=(), by=None))

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 
-import msgspec
 import pytest
 
 import bench
+from bench.cli.run import _judges
+from bench.recipe import Recipe
 from bench.store import RunFolder
-from records_for_tests import ok_trial, run_data, trial
+from records_for_tests import ended_trial, ok_trial, run_data, start_up, trial, write_run
 
 
 def hourglass(*arguments, cwd=None, **environment):
@@ -87,12 +88,7 @@ def test_a_gpu_that_is_not_there_is_never_replaced(tmp_path):
 def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     """`report` makes tables, CSV, Parquet and Markdown from a run folder alone."""
     data = run_data(ok_trial(trial("small"), train_s=10.0, accuracy=0.3), ok_trial(trial("large"), accuracy=0.5))
-    folder = RunFolder.create(tmp_path / "run", data.run)
-    for one in data.trials:
-        place = folder.trial(one.trial.key)
-        for path, records in ((place.events, one.events), (place.samples, one.samples)):
-            path.write_bytes(b"".join(json_line(record) for record in records))
-        place.write_result(one.result)
+    folder = write_run(tmp_path / "run", data)
     done = hourglass("report", folder.path)
     assert done.returncode == 0, done.stderr
     assert "Small against large" in done.stdout
@@ -111,6 +107,24 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     assert "--price gpu:0: this report has no such device; it has cpu:2" in unused.stderr
 
 
-def json_line(record):
-    """Return a record as a line of a journal."""
-    return msgspec.json.encode(record) + b"\n"
+@pytest.mark.parametrize(("status", "exit_code"), [("hopeless", 0), ("diverged", 1)])
+def test_a_run_whose_trials_were_given_up_ended_well(status, exit_code, tmp_path):
+    """A hopeless trial is what was asked for: it is kept, it is a row with its reason, and the exit code is 0."""
+    asked = trial(epochs=9)
+    ended = ended_trial(asked, status=status, reason="~31.0–33.0 % after 9 epochs", events=start_up(asked))
+    folder = RunFolder.create(tmp_path / "run", run_data(ended).run)
+    folder.trial(asked.key).write_result(ended.result)
+    done = hourglass("run", "--resume", folder.path)
+    assert done.returncode == exit_code, done.stderr
+    assert "0 of 1 trials to run" in done.stdout
+    assert f"{status}: ~31.0–33.0 % after 9 epochs" in " ".join(done.stdout.split())
+
+
+def test_what_cannot_be_given_up_is_said_before_the_run(capsys):
+    """Of trials that nobody can extrapolate, `--stop-when hopeless` warns with the cell and its reason, and goes on."""
+    told, scheduled = trial("plain", epochs=9), trial("scheduled", epochs=9, recipe=Recipe(schedule="linear"))
+    assert _judges([told, scheduled], None) is None
+    assert _judges([told, scheduled], 0.5) is not None
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--stop-when hopeless will not stop scheduled cpu:2: schedule=linear" in said
+    assert "plain" not in said

@@ -47,6 +47,16 @@ def test_without_anything_else_the_preset_is_what_runs(name: Any) -> None:
     assert merge({"preset": name}).preset == name
 
 
+def test_a_target_is_a_share_or_percent(toml: Callable[[str], Path]) -> None:
+    """It is the same as a flag and in the file, as a number and in words; a run stops nothing unless it is asked to."""
+    for given in ("0.5", "50%"):
+        config = merge({"stop-when": "hopeless", "target": given})
+        assert (config.stop_when, config.target) == ("hopeless", 0.5)
+    assert merge({}, toml=toml('stop-when = "hopeless"\ntarget = 0.5\n')).target == 0.5
+    assert merge({"target": "60%"}, toml=toml('stop-when = "hopeless"\ntarget = 0.5\n')).target == 0.6
+    assert (merge({}).stop_when, merge({}).target) == ("never", None)
+
+
 def test_the_preset_without_a_name_is_quick() -> None:
     """`run` without flags is the quick preset."""
     assert merge({}) == PRESETS["quick"]
@@ -180,6 +190,16 @@ def test_what_is_no_duration(text: Any) -> None:
         ({"budget": ["2m,soon"]}, "--budget: a duration is 90, 90s, 30m or 2h; received 'soon'"),
         ({"budget": ["0"]}, "--budget: Expected `float` > 0.0; received ['0']"),
         ({"budget": ["inf"]}, "--budget: a duration is 90, 90s, 30m or 2h; received 'inf'"),
+        (
+            {"stop-when": "hopeless"},
+            "--stop-when hopeless needs the accuracy that is hoped for; give --target too, such as 0.5",
+        ),
+        ({"target": "50%"}, "--target 0.5 says what --stop-when hopeless hopes for; give that too"),
+        ({"stop-when": "hopeless", "target": "50"}, "--target is an accuracy, written 0.6 or 60%; received '50'"),
+        (
+            {"stop-when": "tired", "target": "0.5"},
+            "--stop-when: Invalid enum value 'tired'; received 'tired'; choose from never, hopeless",
+        ),
         ({"budget-clock": "wall"}, "--budget-clock wall says what a budget covers; give --budget too"),
         ({"budget": ["2m"], "epochs": 3}, "--budget and --epochs both say when a training ends; give one of them"),
         (

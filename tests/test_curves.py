@@ -168,6 +168,15 @@ def test_a_seed_that_was_cut_short_does_not_stand_for_one_that_was_not() -> None
     assert columns(median_curves(points(stopped)), "accuracy", "seeds") == [(0.2, 1)]
 
 
+def test_a_hopeless_seed_counts_with_what_it_had() -> None:
+    """It is one of the seeds that have not reached more, so that the lucky ones do not stand for the cell."""
+    seeds = [with_accuracies(0.2, 0.6), with_accuracies(0.2, 0.3, status="hopeless", seed=1)]
+    report = frames(run_data(*seeds, with_accuracies(0.2, 0.25, status="hopeless", seed=2)))
+    curves = rows_of(median_curves(curve_points(report.trials, report.epochs, {})))
+    assert {row["seeds"] for row in curves} == {3}
+    assert curves[-1]["accuracy"] == pytest.approx(0.3)
+
+
 def test_a_forecast_is_a_curve_of_its_own() -> None:
     """It goes on from what was measured of its cell, is called a forecast, and keeps its own interval."""
     found = median_curves(points(forecast(1, (5.0, 0.6, 0.5, 0.65)), curve(1, (1.0, 0.1))))

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bench
+from bench.analysis.outlook import Hopeless
 from bench.config import RunConfig
 from bench.errors import StoreError
 from bench.launch import local
@@ -33,6 +34,8 @@ from silent import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bench.launch.observer import Judges
 
 T = TypeVar("T")
 
@@ -76,9 +79,9 @@ def worker(*modes: str) -> tuple[str, ...]:
     return sys.executable, str(FAKE_WORKER), ",".join(modes)
 
 
-def make_run(path: Path, *, trials: int = 1, **config: Any) -> tuple[RunFolder, Run]:
+def make_run(path: Path, *, trials: int = 1, epochs: int = 2, **config: Any) -> tuple[RunFolder, Run]:
     """A run folder of small trials that differ by their seed."""
-    asked = [TrialData(trial=make_trial(seed=seed)) for seed in range(trials)]
+    asked = [TrialData(trial=make_trial(seed=seed, epochs=epochs)) for seed in range(trials)]
     run = msgspec.structs.replace(run_data(*asked).run, config=RunConfig(sample_interval=0.05, **config))
     return RunFolder.create(path, run), run
 
@@ -427,12 +430,64 @@ def test_a_closed_terminal_does_not_stop_what_was_started_with_nohup(tmp_path: P
     assert result.status == "ok"
 
 
-KEPT: tuple[Status, ...] = ("ok", "diverged", "skipped")
+# Trials that are not worth their time.
+
+
+def give_up_below(target: float) -> Judges:
+    """What ends trials that will not reach a target."""
+    return lambda trial, epochs, spent: Hopeless(trial.cell, target, epochs=epochs, spent=spent)
+
+
+def test_a_hopeless_trial_is_ended_for_good_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """It is a row with its forecast, leaves neither process nor checkpoint, and is not tried again."""
+    folder, run = make_run(tmp_path / "run", trials=2, epochs=9)
+    observer = Silent()
+    run_trials(folder, run, observer=observer, command=worker("stagnate", "ok"), judges=give_up_below(0.5))
+    first, second = (row.result for row in read_run(folder.path).trials)
+    assert first is not None
+    assert second is not None
+    assert (first.status, second.status) == ("hopeless", "ok")
+    assert "after 9 epochs, below the target of 50 %; stopped after epoch 5" in first.reason
+    place = folder.trial(run.trials[0].key)
+    assert nobody_left(place)
+    assert not place.checkpoint.exists()
+    assert pending(folder, run) == ()
+
+
+def test_epochs_of_an_earlier_attempt_count_for_a_hopeless_trial(tmp_path: Path) -> None:
+    """One that is taken up after its fourth epoch is given up after its fifth; the observer is told of the four."""
+    folder, run = make_run(tmp_path / "run", epochs=9)
+    place = folder.trial(run.trials[0].key)
+    before = [
+        msgspec.structs.replace(event, val_accuracy=0.1) if isinstance(event, Epoch) else event
+        for number in range(1, 5)
+        for event in ended(number, 10.0 * number, saved_s=10.0 * number + 1)
+    ]
+    write(place, [*START, *before], checkpoints=[3, 4])
+    observer = Silent()
+    run_trials(folder, run, observer=observer, command=worker("stagnate"), judges=give_up_below(0.5))
+    (result,) = observer.results
+    assert (result.status, result.attempts) == ("hopeless", 2)
+    assert result.reason.endswith("stopped after epoch 5")
+    assert [event.epoch for event in observer.earlier] == [1, 2, 3, 4]
+    assert next(event.epoch for event in observer.events if isinstance(event, Epoch)) == 5
+
+
+def test_a_trial_that_may_reach_its_target_is_left_alone(tmp_path: Path) -> None:
+    """With a target that is within reach, the trial goes on until its time is up."""
+    folder, run = make_run(tmp_path / "run", epochs=9, timeout=1.5)
+    run_trials(folder, run, observer=Silent(), command=worker("stagnate"), judges=give_up_below(0.1))
+    result = folder.trial(run.trials[0].key).read_result()
+    assert result is not None
+    assert result.status == "timeout"
+
+
+KEPT: tuple[Status, ...] = ("ok", "diverged", "hopeless", "skipped")
 TRIED_AGAIN: tuple[Status, ...] = ("failed", "killed", "timeout", "interrupted", "oom_host", "oom_gpu")
 
 
 def test_resume_keeps_results_and_tries_failures_again(tmp_path: Path) -> None:
-    """`ok`, `diverged` and `skipped` stand; every other end is tried again, in order, and so is none at all."""
+    """`ok`, `diverged`, `hopeless` and `skipped` stand; other ends are tried again, in order, and so is none at all."""
     folder, run = make_run(tmp_path / "run", trials=len(KEPT + TRIED_AGAIN) + 1)
     for trial, status in zip(run.trials, KEPT + TRIED_AGAIN, strict=False):
         folder.trial(trial.key).write_result(Result(key=trial.key, status=status, reason="before", attempts=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import typer
@@ -17,9 +16,8 @@ from bench.data.loading import load as load_dataset
 from bench.errors import BenchError, StoreError
 from bench.machine import Revision
 from bench.recipe import Recipe
-from bench.records import Attempt, Epoch, RunData, Tested, TrialData
+from bench.records import Attempt, Epoch, Tested, TrialData
 from bench.reference.shelf import load
-from bench.store import RunFolder
 from records_for_tests import (
     DATASET,
     EXAMPLE_GPU,
@@ -33,6 +31,7 @@ from records_for_tests import (
     run_data,
     start_up,
     trial,
+    write_run,
 )
 from test_cli import hourglass
 
@@ -143,17 +142,6 @@ def test_a_path_is_not_passed_on() -> None:
 # The commands
 
 
-def write_run(path: Path, data: RunData) -> Path:
-    """A run folder as `run` leaves it."""
-    folder = RunFolder.create(path, data.run)
-    for one in data.trials:
-        place = folder.trial(one.trial.key)
-        place.events.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in one.events))
-        if one.result is not None:
-            place.write_result(one.result)
-    return path
-
-
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder, empty, and no data set to be found."""
@@ -166,8 +154,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_seeds_of_later_runs_are_added(shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is there stays; the command says what was added, and that the content could not be looked at."""
     runs = [
-        write_run(tmp_path / "a", run_data(ok_trial(trial()), name="a")),
-        write_run(tmp_path / "b", run_data(ok_trial(trial(), accuracy=0.9), ok_trial(trial(seed=1)), name="b")),
+        write_run(tmp_path / "a", run_data(ok_trial(trial()), name="a")).path,
+        write_run(tmp_path / "b", run_data(ok_trial(trial(), accuracy=0.9), ok_trial(trial(seed=1)), name="b")).path,
     ]
     commands.add(runs)
     ((curve),) = load([shelf]).curves
@@ -189,7 +177,7 @@ def test_the_content_of_an_old_run_is_filled_in(shelf: Path, tmp_path: Path) -> 
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
     data = load_dataset(str(path))
-    run = write_run(tmp_path / "run", run_data(ok_trial(trial(dataset=data.spec))))
+    run = write_run(tmp_path / "run", run_data(ok_trial(trial(dataset=data.spec)))).path
     path.rename(tmp_path / "away.npz")
     commands.add([run])
     assert load([shelf]).curves[0].dataset_content is None
@@ -200,10 +188,10 @@ def test_the_content_of_an_old_run_is_filled_in(shelf: Path, tmp_path: Path) -> 
 
 def test_runs_without_a_curve_are_refused(shelf: Path, tmp_path: Path) -> None:
     """Nothing is written where nothing was found, nor where one of the folders is no run."""
-    failed = write_run(tmp_path / "failed", run_data(ended_trial(trial(), status="failed", reason="boom")))
+    failed = write_run(tmp_path / "failed", run_data(ended_trial(trial(), status="failed", reason="boom"))).path
     with pytest.raises(BenchError, match="no reference curve in these runs"):
         commands.add([failed])
-    fine = write_run(tmp_path / "fine", run_data(ok_trial(trial())))
+    fine = write_run(tmp_path / "fine", run_data(ok_trial(trial()))).path
     with pytest.raises(StoreError, match="no run folder"):
         commands.add([fine, tmp_path / "nowhere"])
     assert not shelf.exists()
@@ -211,7 +199,7 @@ def test_runs_without_a_curve_are_refused(shelf: Path, tmp_path: Path) -> None:
 
 def test_curves_are_added_listed_and_removed_by_command(shelf: Path, tmp_path: Path) -> None:
     """In 80 columns: what was trained how, what it reached, where it comes from; a shipped one cannot be removed."""
-    run = write_run(tmp_path / "run", run_data(ok_trial(trial(recipe=Recipe(learning_rate=0.01)))))
+    run = write_run(tmp_path / "run", run_data(ok_trial(trial(recipe=Recipe(learning_rate=0.01))))).path
     added = hourglass("reference", "add", run)
     assert added.returncode == 0, added.stderr
     (mine,) = load([shelf]).references

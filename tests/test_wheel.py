@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.reference.shelf import SHIPPED, load
 
 INSTALLED = Path(bench.__file__).resolve().parent.parent.name == "site-packages"
 
@@ -50,8 +51,9 @@ def test_the_console_script_trains_a_built_in_model_beside_a_folder_called_model
 
 
 def test_the_distribution_says_what_it_is():
-    """Version, licence and type marker are in the wheel."""
+    """Version, licence, type marker and reference curves are in the wheel."""
     metadata = importlib.metadata.metadata("hourglass-bench")
     assert metadata["Version"] == bench.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert (Path(bench.__file__).parent / "py.typed").is_file()
+    assert load([SHIPPED]).curves

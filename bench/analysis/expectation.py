@@ -53,7 +53,7 @@ def expect(cell: Cell, epochs: float, done: Sequence[Epoch], references: Sequenc
         own = _extrapolated(cell, epochs, done)
         if own is not None:
             return own
-        why_not = f"{len(done)} finished epochs are too few to tell where its curve goes"
+        why_not = f"where its curve goes cannot be told from {len(done)} of {epochs:.3g} epochs"
     matches = find(cell, references)
     if matches:
         return _transferred(transfer(matches[0], max(1, math.floor(epochs))), epochs, len(done))
@@ -63,10 +63,10 @@ def expect(cell: Cell, epochs: float, done: Sequence[Epoch], references: Sequenc
 
 def _extrapolated(cell: Cell, epochs: float, done: Sequence[Epoch]) -> Expectation | None:
     accuracies = [math.nan if epoch.val_accuracy is None else epoch.val_accuracy for epoch in done]
-    to_come = [*range(len(done) + 1, math.floor(epochs) + 1)]
-    ends = [*map(float, to_come), *([] if epochs == math.floor(epochs) else [epochs])]
+    # A budget may end within the epoch after these, or before it.
+    ends = [*map(float, range(len(done) + 1, math.floor(epochs) + 1)), *([epochs] if epochs % 1 else [])]
     by_epoch: dict[int, Expected] = {}
-    for end in ends:
+    for end in (end for end in ends if end > len(done)):
         found = extrapolate(accuracies, end, num_images=cell.dataset.num_validation)
         if found is None:
             return None

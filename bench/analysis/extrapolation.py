@@ -43,8 +43,8 @@ class Extrapolation:
 def extrapolate(accuracies: Sequence[float], epochs: float, *, num_images: int | None = None) -> Extrapolation | None:
     """Predict the validation accuracy of an epoch: its own, not the best until then.
 
-    On 10 curves of real trainings at constant rates (eight of them published logs) it errs by 1.7 points on average,
-    and 92 % of the intervals hold the truth.
+    On 11 curves of real trainings at constant rates (eight of them logs in the documentation of Keras) it errs by
+    1.6 points on average, over all horizons to five times the epochs seen, and 93 % of the intervals hold the truth.
 
     Args:
         accuracies: After each epoch from the first on, shares of 1; not a number for an epoch without one.
@@ -67,7 +67,7 @@ def extrapolate(accuracies: Sequence[float], epochs: float, *, num_images: int |
     known = {epoch: accuracy for epoch, accuracy in enumerate(accuracies, start=1) if math.isfinite(accuracy)}
     if len(known) < MIN_EPOCHS:
         return None
-    from bench.analysis.learning_curves import predict  # who only asks for a refusal does without NumPy
+    from bench.analysis.learning_curves import predict  # noqa: PLC0415 -- until then, watching a run needs no NumPy
 
     low, estimate, high = predict(known, epochs, num_images=num_images, confidence=CONFIDENCE)
     return Extrapolation(

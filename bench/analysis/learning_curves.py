@@ -1,8 +1,9 @@
 """Families of learning curves, and what they expect together of a later epoch.
 
-A curve rises ever more slowly to a limit. It is `limit + (first - limit) * shape(epoch)`, its shape falling from 1 at the first epoch to 0. Limit and first
-accuracy enter linearly, so they are solved for, by weighted least squares; the parameters of the shapes are taken from grids.
-Each shape counts by how well it explains what was seen (a Bayesian average, flat over limit and first accuracy).
+A curve rises ever more slowly to a limit: `limit + (first - limit) * shape(epoch)`, its shape falling from 1 at the
+first epoch to 0. Limit and first accuracy enter linearly, so they are solved for, by weighted least squares; the
+parameters of the shapes are taken from grids. Each shape counts by how well it explains what was seen: a Bayesian
+average, flat over limit and first accuracy.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# The grids hold every shape between a curve that still rises after a hundred epochs and one that is flat after three;
-# finer ones change no forecast of a real curve by a tenth of a point.
+# The grids hold every shape between a curve that still rises after a hundred epochs and one that is flat after three.
+# Three times as fine on each axis, they change no forecast of a real curve by more than 0.2 points, but for a net that
+# had not yet begun to learn.
 POW3_EXPONENTS = np.geomspace(0.1, 3, 24)
 MMF_SCALES = np.geomspace(0.05, 3, 12)
 MMF_EXPONENTS = np.linspace(0.5, 3, 8)

@@ -14,6 +14,8 @@ from bench.analysis.forecast import CONFIDENCE
 from bench.analysis.forecast_points import forecast_points
 from bench.analysis.forecasts import forecast_frame
 from bench.analysis.frame import rows_of
+from bench.analysis.tradeoff import comparable
+from bench.report.answers import place
 from bench.report.column import Column, column
 from bench.report.format import (
     MISSING,
@@ -65,7 +67,7 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
     section = tradeoff_section(pd.concat(kept), cells(report.trials), setting, question) if kept else None
     return Summary(
         title=plain(report.run.name),
-        answers=tuple(map(plain, _answers(known, setting))),
+        answers=tuple(map(plain, _answers(known))),
         about=describe_run(report),
         names=(
             column("model", known, lambda row: row["model"], is_number=False),
@@ -93,15 +95,13 @@ def _numbers(forecast: Forecast, flags: Sequence[str]) -> str:
     return ",".join(str(flags.index(flag) + 1) for flag in forecast.row["flags"])
 
 
-def _answers(rows: Sequence[Row], setting: Callable[[Row], str]) -> Iterator[str]:
+def _answers(rows: Sequence[Row]) -> Iterator[str]:
     """The question that was asked before the hours are spent: how long, and for what."""
-    by_setting: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_setting[setting(row)].append(row)
-    for place, compared in by_setting.items():
+    first = {row["cell"]: row for row in reversed(rows)}  # of several seeds, the first one
+    for device, setting, compared in comparable([*first.values()], first):
         ordered = sorted(compared, key=lambda row: float(row["wall_s"]))
         text = " · ".join(f"{row['model']} {_time(row)} → {_accuracy(row)}" for row in ordered)
-        yield f"on {place}: {text}{_difference(ordered)}"
+        yield f"on {place(device, setting)}: {text}{_difference(ordered)}"
 
 
 def _time(row: Row) -> str:
