@@ -24,7 +24,7 @@ from bench.recipe import Recipe
 from bench.records import Attempt, Done, Epoch, Evaluated, Sentinel, Steps
 from bench.report.backtest import backtest_findings
 from bench.report.terminal import findings_view
-from bench.store import Journal, RunFolder, read_run
+from bench.store import read_run
 from records_for_tests import (
     CHECKPOINT_S,
     HOST,
@@ -35,6 +35,7 @@ from records_for_tests import (
     run_data,
     start_up,
     trial,
+    write_run,
 )
 
 REFERENCE = sorted(path.parent for path in (Path(__file__).parent.parent / "reports" / "reference").glob("*/run.json"))
@@ -113,20 +114,6 @@ def shown(frame, lines=()):
 def unfolded(text):
     """The text on one line, wherever the terminal broke it."""
     return " ".join(text.split())
-
-
-def write(folder, data):
-    """Write a run to a folder, as it would have been measured."""
-    written = RunFolder.create(folder, data.run)
-    for one in data.trials:
-        place = written.trial(one.trial.key)
-        journal = Journal(place.events)
-        for event in one.events:
-            journal.append(event)
-        journal.close()
-        if one.result is not None:
-            place.write_result(one.result)
-    return folder
 
 
 def test_the_reference_runs_are_forecast_from_90_s():
@@ -376,7 +363,7 @@ def test_models_are_told_apart():
 def test_a_folder_is_written(tmp_path, capsys, monkeypatch):
     """The command prints the answer and writes Markdown, CSV and Parquet; what is no run is named, the rest goes on."""
     monkeypatch.setenv("COLUMNS", "80")
-    run = write(tmp_path / "a", run_data(steady(epochs=10)))
+    run = write_run(tmp_path / "a", run_data(steady(epochs=10))).path
     (tmp_path / "none").mkdir()
     replay([run, tmp_path / "none", run], out=str(tmp_path / "out"), name=None)
     said = unfolded(capsys.readouterr().out)
@@ -396,7 +383,7 @@ def test_a_folder_is_written(tmp_path, capsys, monkeypatch):
 def test_a_folder_is_not_written_over(tmp_path, monkeypatch):
     """A second backtest of the same name and second is refused, and the first one stays."""
     monkeypatch.setattr("time.strftime", lambda _: "20260101T000000")
-    run = write(tmp_path / "a", run_data(steady(epochs=10)))
+    run = write_run(tmp_path / "a", run_data(steady(epochs=10))).path
     replay([run], out=str(tmp_path), name="mine")
     with pytest.raises(StoreError, match="20260101T000000-mine is there already"):
         replay([run], out=str(tmp_path), name="mine")
@@ -404,7 +391,7 @@ def test_a_folder_is_not_written_over(tmp_path, monkeypatch):
 
 def test_nothing_to_replay_is_an_error(tmp_path):
     """Where no training can be replayed, the error says why of each folder."""
-    failed = write(tmp_path / "failed", run_data(ended_trial(trial(), status="timeout", reason="out of time")))
+    failed = write_run(tmp_path / "failed", run_data(ended_trial(trial(), status="timeout", reason="out of time"))).path
     (tmp_path / "none").mkdir()
     with pytest.raises(BenchError) as caught:
         replay([failed, tmp_path / "none"], out=str(tmp_path / "out"), name=None)
