@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
-from bench.analysis.forecast_columns import FORECASTS
+from bench.analysis.forecast_columns import BACKTEST, FORECASTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -380,5 +380,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         "legs": LEGS,
         "targets": TARGETS,
         "forecasts": FORECASTS,
+        "backtest": BACKTEST,
     }
 )

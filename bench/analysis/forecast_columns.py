@@ -61,3 +61,38 @@ FORECASTS: Mapping[str, Column] = MappingProxyType(
         "accuracy_from": Column("string", "where the accuracy comes from, or why there is none, in words"),
     }
 )
+
+BACKTEST: Mapping[str, Column] = MappingProxyType(
+    {
+        "run": Column("string", "name of the run"),
+        "machine": Column("string", "processor of the machine"),
+        "key": Column("string", "names the folder of the trial that was replayed"),
+        "model": Column("string", "name of the model"),
+        "device": Column("string", "device in the grammar of --device, such as cpu:2"),
+        "dataset": Column("string", "data set as --dataset named it"),
+        "seed": Column("Int64", "seed of the trial"),
+        "quantity": Column(
+            "string",
+            "train_s, fit_s, wall_s; val_accuracy, of the last epoch on the validation images; epochs, of a budget",
+        ),
+        "seen": Column(
+            "string",
+            "what the forecast rests on: a share of the wall time (of the epochs, for an accuracy), the first 90 s, or "
+            "a calibration of the same cell",
+        ),
+        "seen_s": Column(
+            "Float64", "the clock of the trial, or of its calibration, at the end of what was seen, seconds"
+        ),
+        "epochs_seen": Column("Int64", "epochs that had ended by then"),
+        "forecast": Column("Float64", "seconds, share of 1 or epochs, as the quantity is"),
+        "low": Column("Float64", "lower end of its 90 % interval, likewise"),
+        "high": Column("Float64", "upper end of that interval, likewise"),
+        "actual": Column("Float64", "what happened, likewise"),
+        "error_percent": Column(
+            "Float64", "forecast less actual, percent of the actual; missing for an accuracy; positive was too much"
+        ),
+        "error_points": Column("Float64", "forecast less actual, percentage points; missing but for an accuracy"),
+        "covered": Column("boolean", "whether the actual lies in the interval"),
+        "disturbed": Column("boolean", "whether something disturbed the trial, or its calibration, as its flags say"),
+    }
+)

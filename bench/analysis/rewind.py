@@ -57,6 +57,15 @@ def surviving_samples(samples: Iterable[Sample], attempts: Sequence[Attempt]) ->
     return tuple(tuple(group) for _, group in groupby(kept, lambda sample: bisect_right(resumed_s, sample.t_s)))
 
 
+def covered_s(phases: Iterable[PhaseDone]) -> float:
+    """Time in which some phase ran; a process that was lost may have left phases on the same stretch of the clock."""
+    total_s, until_s = 0.0, 0.0
+    for phase in sorted(phases, key=lambda phase: phase.start_s):
+        total_s += max(0.0, phase.end_s - max(phase.start_s, until_s))
+        until_s = max(until_s, phase.end_s)
+    return total_s
+
+
 def _is_lost(event: Event, attempt: Attempt) -> bool:
     match event:
         case PhaseDone(phase=phase) if phase in START_UP:

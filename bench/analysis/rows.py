@@ -14,7 +14,7 @@ from bench.analysis.budget import budget_flag
 from bench.analysis.energy import gpu_energy, is_short, package_energy
 from bench.analysis.flags import flags
 from bench.analysis.noise import measure_noise, noise_flags
-from bench.analysis.rewind import surviving_events, surviving_samples
+from bench.analysis.rewind import covered_s, surviving_events, surviving_samples
 from bench.analysis.sample_rows import sample_row
 from bench.analysis.steady import steady
 from bench.analysis.step_times import as_of_one_size, of_whole_images, step_times_s
@@ -149,6 +149,16 @@ class TrialRows:
         """A row for each sample that counts; `columns.SAMPLES` says what each column means."""
         return self._samples
 
+    def disturbances(self) -> tuple[str, ...]:
+        """What disturbed the trial while it trained, as its flags say it; empty for a quiet one."""
+        return noise_flags(
+            self._noise,
+            self._steadiness,
+            sentinel_before_s=self._sentinels_s.get("before"),
+            sentinel_after_s=self._sentinels_s.get("after"),
+            virtualized=self._virtualized,
+        )
+
     def _asked(self) -> Row:
         trial, result = self._data.trial, self._data.result
         cell = trial.cell
@@ -197,7 +207,7 @@ class TrialRows:
             **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": self._fit_s(),
             "wall_s": wall_s,
-            "other_s": wall_s - _covered_s(self._phases) if wall_s is not None and ended_well else None,
+            "other_s": wall_s - covered_s(self._phases) if wall_s is not None and ended_well else None,
             "epoch_s": median(epochs_s) if epochs_s else None,
             "step_s": median(self._step_times_s) if self._step_times_s else None,
             "images_per_s": self._images_per_s,
@@ -247,13 +257,7 @@ class TrialRows:
 
     def _flags(self) -> Iterator[str]:
         yield from flags(self._data, train_s=self._phases_s.get("train"), sampler_percent=self._sampler_percent)
-        yield from noise_flags(
-            self._noise,
-            self._steadiness,
-            sentinel_before_s=self._sentinels_s.get("before"),
-            sentinel_after_s=self._sentinels_s.get("after"),
-            virtualized=self._virtualized,
-        )
+        yield from self.disturbances()
         if (off_budget := self._off_budget()) is not None:
             yield off_budget
         if self._moved:
@@ -379,15 +383,6 @@ def _sum_images(steps: Iterable[Steps]) -> dict[int, int]:
     for block in steps:
         totals[block.epoch] += block.images
     return dict(totals)
-
-
-def _covered_s(phases: Iterable[PhaseDone]) -> float:
-    """Time in which some phase ran; a process that was lost may have left phases on the same stretch of the clock."""
-    covered_s, until_s = 0.0, 0.0
-    for phase in sorted(phases, key=lambda phase: phase.start_s):
-        covered_s += max(0.0, phase.end_s - max(phase.start_s, until_s))
-        until_s = max(until_s, phase.end_s)
-    return covered_s
 
 
 def _highest(values: Iterable[float | None]) -> float | None:

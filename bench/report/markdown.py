@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.machine import Revision
     from bench.records import Run
     from bench.report.column import Column
-    from bench.report.section import Section
+    from bench.report.section import Findings, Section
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
@@ -54,6 +54,18 @@ def summary_markdown(summary: Summary, report: Report) -> str:
         *_list_below("Not measured", dict.fromkeys(missing)),
         "## How to make it again",
         *_reproduce(report.run),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def findings_markdown(findings: Findings) -> str:
+    """What was found, as Markdown."""
+    blocks = [
+        f"# {escape(findings.title)}",
+        escape(findings.answer) + ".",
+        _list(findings.about),
+        *chain.from_iterable(map(_section, [*findings.sections, *findings.details])),
+        *_list_below("Left out", findings.left_out),
     ]
     return "\n\n".join(blocks) + "\n"
 

@@ -39,3 +39,24 @@ class Section:
     tables: tuple[TextTable, ...]
     legend: str
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """A report that answers one question from any number of runs.
+
+    Attributes:
+        title: Its heading.
+        answer: One sentence, without a full stop.
+        about: What it rests on, a line each.
+        sections: What the answer was taken from.
+        details: More of that, too long for a terminal.
+        left_out: What does not enter it, and why, a line each.
+    """
+
+    title: str
+    answer: str
+    about: tuple[str, ...]
+    sections: tuple[Section, ...]
+    details: tuple[Section, ...]
+    left_out: tuple[str, ...]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.frame import Report
     from bench.report.column import Column
-    from bench.report.section import Section
+    from bench.report.section import Findings, Section
 
 NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
 
@@ -48,6 +48,16 @@ def summary_view(summary: Summary) -> RenderableType:
         *_lines_below("Not ok", summary.failures),
         *_lines_below("Small against large", summary.tradeoffs),
         *chain.from_iterable(map(_section, summary.sections)),
+    )
+
+
+def findings_view(findings: Findings) -> RenderableType:
+    """What to print for what was found; its answer comes first."""
+    return Group(
+        Paragraph(findings.answer, style="bold"),
+        *(Paragraph(line, style="dim") for line in findings.about),
+        *chain.from_iterable(map(_section, findings.sections)),
+        *_lines_below("Left out", findings.left_out),
     )
 
 

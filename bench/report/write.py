@@ -11,7 +11,7 @@ from bench.analysis.curves import curve_points, median_curves
 from bench.analysis.forecasts import forecast_frame
 from bench.analysis.frontier import frontier
 from bench.errors import StoreError
-from bench.report.markdown import summary_markdown
+from bench.report.markdown import findings_markdown, summary_markdown
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import Summary, summarize
 from bench.store import RunFolder, write_atomically
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.forecasts import Forecast
     from bench.analysis.frame import Report
+    from bench.report.section import Findings
 
 
 def write_report(
@@ -59,7 +60,7 @@ def write_report(
         "curves": median_curves(points),
         "frontier": frontier(median_curves(points, question.by)),
     }
-    return _write(folder, {"report.md": text.encode()}, frames)
+    return _write_below(folder, {"report.md": text.encode()}, frames)
 
 
 def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], summary: Summary) -> list[Path]:
@@ -78,21 +79,49 @@ def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], 
         StoreError: The folder cannot be written.
     """
     text = summary_markdown(summary, report)
-    return _write(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
+    return _write_below(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
 
 
-def _write(folder: Path, contents: dict[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFrame) -> list[Path]:
+    """Write a folder with what was found as `NAME.md`, and the table it rests on as CSV and Parquet.
+
+    Args:
+        folder: Where; it must not exist.
+        name: Of the files, and of the table in `bench.analysis.columns.COLUMNS`.
+        findings: What was found.
+        frame: The table.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder is there already, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise StoreError(f"{folder} is there already; choose another --name") from None
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another --out") from error
+    return _write(folder, {f"{name}.md": findings_markdown(findings).encode()}, {name: frame})
+
+
+def _write_below(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
     place = RunFolder(folder).report
     try:
         place.mkdir(exist_ok=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
+    return _write(place, contents, frames)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+    files = dict(contents)
     for name, frame in frames.items():
-        contents[f"{name}.csv"] = _csv(frame, COLUMNS[name])
-        contents[f"{name}.parquet"] = _parquet(frame)
-    for name, content in contents.items():
-        write_atomically(place / name, content)
-    return [place / name for name in contents]
+        files |= {f"{name}.csv": _csv(frame, COLUMNS[name]), f"{name}.parquet": _parquet(frame)}
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in files]
 
 
 def _csv(frame: pd.DataFrame, columns: Mapping[str, Column]) -> bytes:
