@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.forecast import BETWEEN, END_S, Range, forecast_time
+from bench.analysis.forecast import BETWEEN, END_S, EVALUATION_SHARE, Range, forecast_time
 from bench.analysis.pace import Pace, find_pace
 from bench.recipe import Recipe
 from bench.records import TrialData
@@ -56,11 +56,11 @@ def test_a_calibration_foretells_the_whole_training() -> None:
     assert (found.epochs.estimate, found.steps_seen) == (3, 11)
 
 
-def test_where_nothing_was_evaluated_a_forward_pass_is_a_third_of_a_step() -> None:
+def test_where_nothing_was_evaluated_it_takes_its_usual_share_of_a_step() -> None:
     """A training that was seen within its first epoch has no validation yet."""
     found = forecast_time(pace_of(ok_trial(trial(epochs=2)), 9.5))
-    # 100 validation images take as long as a third of a step of 100.
-    assert found.fit_s.estimate - found.train_s.estimate == pytest.approx(2 / 3)
+    # 100 validation images take a share of a step of 100 that takes a second.
+    assert found.fit_s.estimate - found.train_s.estimate == pytest.approx(2 * EVALUATION_SHARE)
 
 
 def test_fewer_steps_make_a_wider_interval() -> None:
