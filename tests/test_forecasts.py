@@ -15,6 +15,7 @@ from bench.analysis.forecast_points import forecast_points
 from bench.analysis.forecasts import forecast_frame, make_forecasts
 from bench.analysis.frame import frames, rows_of
 from bench.cli.report import render, render_forecast
+from bench.config import RunConfig
 from bench.recipe import Recipe
 from bench.records import Attempt, Epoch, Result, TrialData
 from bench.report.forecast import summarize_forecast
@@ -270,6 +271,17 @@ def test_the_answer_comes_first_in_the_words_of_the_question() -> None:
     assert "times the time for 10 points more" in text
     assert "small: measured in 3 trainings elsewhere" in text
     assert "large: published by a report" in text
+
+
+def test_the_whole_run_is_summed_up() -> None:
+    """All seeds of all cells, one after the other; a single training needs no sum."""
+    data = run_data(calibration(trial("small", epochs=3)), calibration(trial("large", epochs=3)))
+    data = replace(data, run=replace(data.run, config=RunConfig(repeats=2)))
+    report = frames(data)
+    assert summarize_forecast(report, make_forecasts(data, report, ())).answers[-1] == (
+        "all 4 trainings: ~3.2 min (3.0–3.4)"
+    )
+    assert "trainings" not in view(calibration(trial(epochs=3))).partition("Example CPU")[0]
 
 
 def test_every_number_of_a_forecast_has_its_sign() -> None:

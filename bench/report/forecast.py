@@ -67,7 +67,7 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
     section = tradeoff_section(pd.concat(kept), cells(report.trials), setting, question) if kept else None
     return Summary(
         title=plain(report.run.name),
-        answers=tuple(map(plain, _answers(known))),
+        answers=tuple(map(plain, [*_answers(known), *_total(report, rows)])),
         about=describe_run(report),
         names=(
             column("model", known, lambda row: row["model"], is_number=False),
@@ -102,6 +102,19 @@ def _answers(rows: Sequence[Row]) -> Iterator[str]:
         ordered = sorted(compared, key=lambda row: float(row["wall_s"]))
         text = " · ".join(f"{row['model']} {_time(row)} → {_accuracy(row)}" for row in ordered)
         yield f"on {place(device, setting)}: {text}{_difference(ordered)}"
+
+
+def _total(report: Report, rows: Sequence[Row]) -> Iterator[str]:
+    """How long the run would take that was asked about, if it has more than one training."""
+    known = [row for row in rows if row["wall_s"] is not None]
+    repeats = report.run.config.repeats
+    trainings = len(known) * repeats
+    if trainings < 2 or not all(row["is_calibration"] for row in known):
+        return
+    # What makes one slower than foretold, a slower machine, makes all so: their ends are added, not their variances.
+    sums = (repeats * sum(row[name] for row in known) for name in ("wall_s", "wall_s_low", "wall_s_high"))
+    which = f"all {trainings} trainings" if len(known) == len(rows) else f"the {trainings} trainings that are forecast"
+    yield f"{which}: {_sign(duration_about(*sums))}"
 
 
 def _time(row: Row) -> str:
