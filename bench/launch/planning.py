@@ -17,6 +17,7 @@ from bench.data.sources import SOURCES, source_name
 from bench.errors import UnusableGpuError
 from bench.hardware.devices import Choice, default_requests, resolve
 from bench.hardware.doctor.examine import explain, find_neglected_card
+from bench.hardware.environment import overruled_onednn
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
 from bench.hardware.topology import detect_topology
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
-    from bench.records import Cell, DatasetSpec, Host, Trial
+    from bench.records import Cell, DatasetSpec, Host, Trial, Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,7 @@ def prepare(config: RunConfig) -> Prepared:
         warnings=(
             *_neglected_cards(choices, survey),
             *data_warnings,
+            *([overruled] if (overruled := overruled_onednn(config.onednn)) else []),
             *(f"{model.spec.name}: {model.problem}" for model in models if model.problem),
             *([preflight.problem] if preflight.problem else []),
         ),
@@ -121,18 +123,20 @@ def _with_whole_paths(config: RunConfig) -> RunConfig:
     return msgspec.structs.replace(config, **whole)
 
 
-def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
+def create(prepared: Prepared, *, command: Sequence[str], tuning: Tuning | None = None) -> RunFolder:
     """Write the run folder, with the rows of the trials that cannot run.
 
     Args:
         prepared: The run.
         command: What the user typed, to be repeated.
+        tuning: What makes it a search for the best setting; None for any other run.
 
     Raises:
         StoreError: The folder cannot be written, or is there already.
     """
     config, plan = prepared.config, prepared.plan
-    name = config.name or (config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast")
+    of_trials = config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast"
+    name = config.name or (of_trials if tuning is None else "tune")
     created_s = time.time()
     path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
     return RunFolder.create(
@@ -147,6 +151,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             host=prepared.host,
             trials=plan.trials,
             estimates=dict(prepared.preflight.estimates),
+            tuning=tuning,
         ),
         refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
     )
