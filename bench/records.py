@@ -278,12 +278,14 @@ class Tuning(Record, frozen=True):
 
     Attributes:
         budget_s: Time that was given for all of it.
-        rungs: How many of the trials, in their order, belong to each rung; the last ones are compared in turns.
+        rungs: How many of the trials, in their order, belong to each rung.
+        in_turns: How many of the last trials are of settings that were compared in turns, A B B A.
         left_out: Settings that there was no time for.
     """
 
     budget_s: float
     rungs: tuple[int, ...] = ()
+    in_turns: int = 0
     left_out: tuple[Cell, ...] = ()
 
 

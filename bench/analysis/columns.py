@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
 from bench.analysis.forecast_columns import FORECASTS
+from bench.analysis.tuning_columns import TUNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -384,5 +385,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         "legs": LEGS,
         "targets": TARGETS,
         "forecasts": FORECASTS,
+        "tuning": TUNING,
     }
 )

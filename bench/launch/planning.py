@@ -28,10 +28,11 @@ from bench.records import SCHEMA, Result, Run
 from bench.store import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
+    from bench.hardware.topology import Topology
     from bench.records import Cell, DatasetSpec, Host, Trial, Tuning
 
 
@@ -56,8 +57,12 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, *, widen: Callable[[Plan, Topology], Plan] | None = None) -> Prepared:
     """Find models, devices and data, and expand the matrix. A data set that is missing is downloaded.
+
+    Args:
+        config: What was asked for.
+        widen: Replaces the plan by one of more trials, before the memory that they need is examined.
 
     Raises:
         BenchError: Something that was asked for is not there or cannot be used.
@@ -88,6 +93,7 @@ def prepare(config: RunConfig) -> Prepared:
     data_warnings, loading_bytes = data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
     plan = expand(config, models=models, choices=choices, dataset=dataset)
+    plan = plan if widen is None else widen(plan, topology)
     preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
     if not config.force:
         plan = replace(plan, refusals={**plan.refusals, **preflight.refusals()})

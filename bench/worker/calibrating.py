@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENOUGH_STEPS = 50
 ENOUGH_S = 10.0
 LONGEST_S = 60.0
+# To compare speeds two calls must be seen, as an epoch's first one takes longer; no two take just as long.
+FEW_CALLS = 1.9
 # A recipe with stages of smaller images goes through all of them in so much time.
 STAGED_S = 30.0
 # What the end of the process takes, and a margin.
@@ -52,10 +54,14 @@ class CalibrationCourse(BudgetCourse):
     def is_over(self, now_s: float) -> bool:
         """Whether a step more would tell little, or end too late."""
         spent_s = self._budget_s - self.left_s(now_s)
-        # The first call of an epoch takes longer than the others, so one alone tells little.
-        least_s = (ENOUGH_S, ENOUGH_STEPS * self._step_s) if self._enough_s is None else (self._enough_s, 1.9 * self._call_s)
-        enough = spent_s >= max(least_s) and not self._runs_through
+        enough = spent_s >= self._least_s() and not self._runs_through
         return enough or spent_s >= LONGEST_S or self.left_s(now_s) < self._call_s
+
+    def _least_s(self) -> float:
+        """Seconds of steps that tell enough."""
+        if self._enough_s is None:
+            return max(ENOUGH_S, ENOUGH_STEPS * self._step_s)
+        return max(self._enough_s, FEW_CALLS * self._call_s)
 
 
 def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) -> None:
