@@ -58,7 +58,7 @@ def _lines(run: Run, cell: Cell) -> Iterator[str]:
     config = run.config
     asked = _builtins(config)
     preset = _builtins(PRESETS[config.preset])
-    said = {name: value for name, value in asked.items() if value != preset[name] and name not in _LEFT_OUT}
+    said = {name: value for name, value in asked.items() if value != preset.get(name) and name not in _LEFT_OUT}
     model = config.model[0]
     said |= _tuned(cell)
     yield f"preset = {json.dumps(config.preset)}"

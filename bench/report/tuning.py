@@ -12,7 +12,7 @@ from bench.report.format import MISSING, exact_duration, number_about, plain, ra
 from bench.report.labels import calls_word
 from bench.report.section import Section
 from bench.report.summary import Summary, describe_run
-from bench.tuning import ARITHMETIC, changes_of
+from bench.tuning import ARITHMETIC, changes_of, keeps_arithmetic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,10 +107,7 @@ def _answers(tuned: Tuned) -> Iterator[str]:
             f"{about_setting(same)}"
         )
     else:
-        yield (
-            f"fastest with the same arithmetic: the default, {_rate(default)} images/s; no other setting that was "
-            "compared with it in turns is faster beyond doubt"
-        )
+        yield f"fastest with the same arithmetic: the default, {_rate(default)} images/s; {_why_default(tuned)}"
     if other is not None:
         yield (
             f"{setting_words(other.cell, default.cell)} besides: {about_setting(other)}, but it is another training: "
@@ -119,6 +116,15 @@ def _answers(tuned: Tuned) -> Iterator[str]:
     if tuned.hopes:
         hopes = "; ".join(f"{setting_words(one.cell, default.cell)}, {about_setting(one)}" for one in tuned.hopes)
         yield f"seemed faster, and was not compared in turns: {hopes}; give more time with --calibrate"
+
+
+def _why_default(tuned: Tuned) -> str:
+    others = [setting for setting in tuned.settings if setting is not tuned.default]
+    if not others:
+        return "there was no time to try another"
+    if any(setting.in_turns and keeps_arithmetic(setting.cell, tuned.default.cell) for setting in others):
+        return "no other, compared with it in turns, is faster beyond doubt"
+    return "no other that was tried is faster beyond doubt"
 
 
 def _left_out(report: Report, tuned: Tuned) -> tuple[Section, ...]:
