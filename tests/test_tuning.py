@@ -518,13 +518,32 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.tf
+def test_a_calibration_that_compares_ends_soon() -> None:
+    """After its time, but not before two calls were seen; and a forecast's goes on."""
+    from bench.worker.calibrating import CalibrationCourse  # noqa: PLC0415 -- imports TensorFlow
+
+    def is_over(at_s: float, *, enough_s: float | None, step_s: float = 0.1, calls: int = 1) -> bool:
+        course = CalibrationCourse(100.0, runs_through=False, enough_s=enough_s, steps_per_execution=calls)
+        course.begin_epoch(10.0)
+        course.end_steps(step_s)
+        return course.is_over(10.0 + at_s)
+
+    assert not is_over(1.9, enough_s=2.0)
+    assert is_over(2.1, enough_s=2.0)
+    assert not is_over(2.1, enough_s=None)
+    assert not is_over(5.0, enough_s=2.0, calls=50)
+    assert is_over(10.0, enough_s=2.0, calls=50)
+    assert not is_over(6.0, enough_s=2.0, step_s=6.0)
+
+
+@pytest.mark.tf
 @pytest.mark.timeout(240)
 def test_a_tuning_end_to_end(tmp_path: Path) -> None:
     """A tiny model on synthetic images within its budget: the table, the file that run takes, and the same again."""
     model, out, path = tmp_path / "tiny.py", tmp_path / "out", tmp_path / "best.toml"
     model.write_text(TINY_MODEL.format(activation=', activation="softmax"'))
     flags = ("--limit-train", "600", "--limit-test", "100", "--batch-size", "32", "--device", "cpu:1")
-    done = hourglass("tune", model, *flags, "--calibrate", "40s", "--write", path, "--out", out)
+    done = hourglass("tune", model, *flags, "--calibrate", "50s", "--write", path, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fastest with the same arithmetic:" in done.stdout
     [folder] = out.iterdir()

@@ -131,7 +131,7 @@ def render_tuning(folder: Path, terminal: Console, *, settings: Path | None = No
     data = read_run(folder)
     tuned = conclude(data)
     if tuned is None:
-        terminal.print("no setting was tried", soft_wrap=True)
+        terminal.print("no setting was tried: there was no time left; give more with --calibrate", soft_wrap=True)
         return False
     loaded = frames(data)
     summary = summarize_tuning(loaded, tuned)

@@ -14,7 +14,7 @@ from bench.report.format import plain
 from bench.report.tuning import about_setting, measured_words, setting_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bench.analysis.tuned import Tuned
     from bench.records import Cell, Device, Run
@@ -36,7 +36,11 @@ def bench_toml(run: Run, tuned: Tuned) -> str:
     Returns:
         TOML with the names of `RunConfig`.
     """
-    return "\n".join([*_comments(run, tuned), "", *_lines(run, tuned.same.cell), *_alternative(tuned)]) + "\n"
+    said = _said(run, tuned.same.cell)
+    tables = {name: value for name, value in said.items() if isinstance(value, dict)}
+    # Tables come last: what is below one, also once it is no comment any more, belongs to it.
+    names = [f"{name} = {_value(value)}" for name, value in said.items() if name not in tables]
+    return "\n".join([*_comments(run, tuned), "", *names, *_alternative(tuned), *_tables(tables)]) + "\n"
 
 
 def _comments(run: Run, tuned: Tuned) -> Iterator[str]:
@@ -53,18 +57,18 @@ def _comments(run: Run, tuned: Tuned) -> Iterator[str]:
             yield from _comment(f"  {name}: {measured_words(setting)}")
 
 
-def _lines(run: Run, cell: Cell) -> Iterator[str]:
+def _said(run: Run, cell: Cell) -> dict[str, Any]:
     """What the run asked for beyond its preset, with the setting in place of what was tuned."""
     config = run.config
     asked = _builtins(config)
     preset = _builtins(PRESETS[config.preset])
-    said = {name: value for name, value in asked.items() if value != preset.get(name) and name not in _LEFT_OUT}
+    beyond = {name: value for name, value in asked.items() if value != preset.get(name) and name not in _LEFT_OUT}
     model = config.model[0]
-    said |= _tuned(cell)
-    yield f"preset = {json.dumps(config.preset)}"
-    yield f"model = {_value([cell.model.path if model.endswith('.py') else model])}"
-    tables = {name: value for name, value in said.items() if isinstance(value, dict)}
-    yield from (f"{name} = {_value(value)}" for name, value in said.items() if name not in tables)
+    place = cell.model.path if model.endswith(".py") else model
+    return {"preset": config.preset, "model": [place]} | beyond | _tuned(cell)
+
+
+def _tables(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, table in tables.items():
         yield f"\n[{name}]"
         yield from (f"{key} = {_value(value)}" for key, value in table.items())
