@@ -11,19 +11,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
+from typer.testing import CliRunner
 
+from bench.analysis import tuning as search_module
 from bench.analysis.forecast import Range
 from bench.analysis.frame import frames
 from bench.analysis.tuned import conclude, tuned_frame
 from bench.analysis.tuning import Measured, Timing, is_better, read_timings, search, times_as_fast
+from bench.cli.app import app
 from bench.cli.tune import climb
 from bench.config import RunConfig, merge
 from bench.errors import UsageError
+from bench.launch import tuning as launch_tuning
 from bench.launch.planning import Prepared
 from bench.launch.preflight import Preflight
 from bench.launch.tuning import Ascent, Tunable
 from bench.matrix import Plan
-from bench.records import Cell, Device, Memory, Result, RunData, Runtime, Steps, Trial, TrialData, Tuning
+from bench.records import (
+    Cell,
+    Device,
+    Evaluated,
+    Flops,
+    Memory,
+    Result,
+    RunData,
+    Runtime,
+    Steps,
+    Trial,
+    TrialData,
+    Tuning,
+)
 from bench.report.bench_toml import bench_toml
 from bench.report.terminal import summary_view
 from bench.report.tuning import setting_words, summarize_tuning
@@ -520,7 +537,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.tf
 def test_a_calibration_that_compares_ends_soon() -> None:
     """After its time, but not before two calls were seen; and a forecast's goes on."""
-    from bench.worker.calibrating import CalibrationCourse  # noqa: PLC0415 -- imports TensorFlow
+    from bench.worker.calibrating import CalibrationCourse
 
     def is_over(at_s: float, *, enough_s: float | None, step_s: float = 0.1, calls: int = 1) -> bool:
         course = CalibrationCourse(100.0, runs_through=False, enough_s=enough_s, steps_per_execution=calls)
@@ -538,19 +555,30 @@ def test_a_calibration_that_compares_ends_soon() -> None:
 
 @pytest.mark.tf
 @pytest.mark.timeout(240)
-def test_a_tuning_end_to_end(tmp_path: Path) -> None:
-    """A tiny model on synthetic images within its budget: the table, the file that run takes, and the same again."""
+def test_a_tuning_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model on synthetic images: the table, the file that run takes, and the same again from the folder."""
+    monkeypatch.setattr(launch_tuning, "single_changes", lambda *asked: single_changes(*asked)[:1])
+    monkeypatch.setattr(search_module, "MOST_ROUNDS", 1)
     model, out, path = tmp_path / "tiny.py", tmp_path / "out", tmp_path / "best.toml"
     model.write_text(TINY_MODEL.format(activation=', activation="softmax"'))
-    flags = ("--limit-train", "600", "--limit-test", "100", "--batch-size", "32", "--device", "cpu:1")
-    done = hourglass("tune", model, *flags, "--calibrate", "50s", "--write", path, "--out", out)
-    assert done.returncode == 0, done.stdout + done.stderr
+    flags = ["--limit-train", "800", "--limit-test", "100", "--batch-size", "32", "--device", "cpu:1"]
+    arguments = ["tune", str(model), *flags, "--calibrate", "3m", "--write", str(path), "--out", str(out)]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "80", "NO_COLOR": "1"})
+    assert done.exit_code == 0, done.output
     assert "fastest with the same arithmetic:" in done.stdout
     [folder] = out.iterdir()
     assert (folder / "report" / "tuning.md").exists()
+    assert not (folder / "bench.toml").exists()
+    data = read_run(folder)
+    assert words([trial.trial.cell for trial in data.trials][:2], data.trials[0].trial.cell) == [
+        "default",
+        "10 steps a call",
+    ]
+    assert {trial.result.status for trial in data.trials} == {"ok"}
+    # Steps were made for their time alone: a process that only compares counts no arithmetic and evaluates nothing.
+    assert not {type(event) for trial in data.trials for event in trial.events} & {Flops, Evaluated}
     again = hourglass("report", folder)
     assert done.stdout[done.stdout.index("fastest with") : done.stdout.index("wrote tuning.md")] in again.stdout
     assert (folder / "bench.toml").read_text() == path.read_text()
-    planned = hourglass("run", "--config", path, "--dry-run", "--out", out)
-    assert planned.returncode == 0, planned.stderr
-    assert "tiny cpu:1" in planned.stdout
+    read = merge({}, toml=path)
+    assert (read.model, read.device, read.limit_train) == ((str(model),), ("cpu:1",), 800)

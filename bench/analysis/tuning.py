@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FIRST_S, SHORTEST_S, LONGEST_S = 0.01, 1.5, 10.0  # steps of the first processes: this share of the budget, within these
 LATER = 2.0  # times as many steps in later ones
 LAST_SHARE = 0.35  # of the time, for the comparison in turns
-MOST_LAST_SHARE = 0.7
 SINGLE_SHARE = 0.7  # of the rest, for the single changes
 ROUNDS = 2  # A B B A: what drifts meanwhile favours neither
 MOST_ROUNDS = 4
@@ -99,7 +98,7 @@ def search(default: Cell, candidates: Sequence[Cell], *, budget_s: float) -> Gen
     if first is None or first.rate is None:
         return  # what the default cannot do, nothing can be compared with
     later_s = first.cost_s + (LATER - 1) * enough_s
-    single_until_s, until_s = _divide(budget_s, later_s)
+    single_until_s, until_s = _divide(budget_s, measured.spent_s, later_s)
     # A call that takes longer than all steps of a process would save nothing that could be seen.
     step_s = default.batch_size / first.rate.estimate
     short = tuple(cell for cell in candidates if (cell.steps_per_execution - 1) * step_s <= enough_s)
@@ -204,12 +203,19 @@ def is_better(times: Range | None) -> bool:
     return times is not None and times.estimate >= 1 + SAME_WITHIN and times.low > 1
 
 
-def _divide(budget_s: float, later_s: float) -> tuple[float, float]:
-    """Until when single changes are tried, and until when the better half of them."""
-    last_s = min(max(LAST_SHARE * budget_s, 2 * ROUNDS * later_s), MOST_LAST_SHARE * budget_s)
-    rest_s = budget_s - last_s
-    single_s = SINGLE_SHARE * rest_s
-    return (single_s if rest_s - single_s >= later_s else rest_s), rest_s
+def _divide(budget_s: float, spent_s: float, later_s: float) -> tuple[float, float]:
+    """Until when single changes are tried, and until when the better half of them; then the last rung begins.
+
+    Where the time is short, that one is of fewer rounds: a change that is tried and not confirmed tells more than none.
+    """
+    processes = (budget_s - spent_s) / later_s
+    if processes >= 2 * ROUNDS + 1:
+        last_s = max(LAST_SHARE * budget_s, 2 * ROUNDS * later_s)
+    else:
+        last_s = 2 * later_s if processes >= 2 + 1 else 0.0
+    until_s = budget_s - last_s
+    single_s = SINGLE_SHARE * (until_s - spent_s)
+    return (spent_s + single_s if until_s - spent_s - single_s >= later_s else until_s), until_s
 
 
 def _promising(default: Cell, known: dict[Cell, Timing]) -> tuple[Cell, ...]:
