@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Jit = Literal["off", "on"]
+Onednn = Literal["off", "on"]
 Order = Literal["interleaved", "grouped", "random"]
 PeakSource = Literal["cached", "refresh", "off"]
 RecipeSource = Literal["model", "common"]
@@ -48,6 +49,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     batch_size: tuple[Count, ...] = ()
     precision: tuple[Precision, ...] = ()
     jit: tuple[Jit, ...] = ("off",)
+    onednn: tuple[Onednn, ...] = ("on",)
     steps_per_execution: Count = 1
     recipe: RecipeSource = "model"
     recipe_set: dict[str, tuple[Any, ...]] = {}
@@ -89,7 +91,7 @@ PRESETS: dict[str, RunConfig] = {
     ),
 }
 
-_TUPLES = {"model", "device", "batch-size", "precision", "jit", "budget"}
+_TUPLES = {"model", "device", "batch-size", "precision", "jit", "onednn", "budget"}
 _SECONDS = {"timeout", "sample-interval", "budget"}
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")

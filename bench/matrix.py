@@ -38,7 +38,7 @@ class Plan:
 
 
 def expand(config: RunConfig, *, models: Sequence[ModelFile], choices: Sequence[Choice], dataset: DatasetSpec) -> Plan:
-    """Expand the axes into trials: models × devices × recipes × precisions × jit × batch sizes × budgets × repeats.
+    """Expand the axes into trials: the product of models, devices, recipes and what a cell says besides, and repeats.
 
     Raises:
         UsageError: Neither flag, recipe nor preset says how large a batch is or how many epochs there are, or the
@@ -66,7 +66,8 @@ def _cells(config: RunConfig, model: ModelFile, choice: Choice, dataset: Dataset
         batch_sizes = config.batch_size or (_settle("batch_size", recipe, config),)
         precisions = config.precision or (recipe.precision or config.common.precision or "float32",)
         budgets: tuple[float | None, ...] = config.budget or (None,)
-        for precision, jit, batch_size, budget_s in itertools.product(precisions, config.jit, batch_sizes, budgets):
+        axes = itertools.product(precisions, config.jit, config.onednn, batch_sizes, budgets)
+        for precision, jit, onednn, batch_size, budget_s in axes:
             ends: dict[str, Any] = {"budget_s": budget_s, "budget_clock": config.budget_clock}
             if budget_s is None:
                 ends = {"epochs": config.epochs or _settle("epochs", recipe, config)}
@@ -75,6 +76,7 @@ def _cells(config: RunConfig, model: ModelFile, choice: Choice, dataset: Dataset
                 device=choice.device,
                 precision=precision,
                 jit=jit,
+                onednn=onednn,
                 batch_size=batch_size,
                 dataset=dataset,
                 # What the recipe asked for now stands in the cell; two ways to the same cell must be one cell.

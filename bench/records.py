@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.config import Jit, RunConfig
+from bench.config import Jit, Onednn, RunConfig
 from bench.events import Attempt as Attempt  # noqa: PLC0414 -- all records are found here
 from bench.events import Built as Built  # noqa: PLC0414 -- likewise
 from bench.events import Done as Done  # noqa: PLC0414 -- likewise
@@ -124,6 +124,7 @@ class Cell(Record, frozen=True):
     dataset: DatasetSpec
     recipe: Recipe
     steps_per_execution: int = 1
+    onednn: Onednn = "on"
     epochs: int | None = None
     budget_s: float | None = None
     budget_clock: BudgetClock = "fit"
@@ -141,6 +142,8 @@ class Cell(Record, frozen=True):
             parts.append(self.precision)
         if self.jit == "on":
             parts.append("jit")
+        if self.onednn == "off":
+            parts.append("no oneDNN")
         return " ".join(parts)
 
 
@@ -190,6 +193,8 @@ class Assignment(Record, frozen=True):
         epochs_done: Epochs whose checkpoint is to be taken up; 0 starts anew.
         spent: What these took of a budget; None to start anew.
         limit_s: Where the trial's clock may stand at the end of a calibration; None for a training.
+        enough_s: Seconds of steps after which a calibration that only compares speeds ends; None for one that tells
+            how long the whole training would take.
         data_dir: Where data sets lie, if not in the usual places.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
@@ -200,6 +205,7 @@ class Assignment(Record, frozen=True):
     epochs_done: int = 0
     spent: Spent | None = None
     limit_s: float | None = None
+    enough_s: float | None = None
     data_dir: str | None = None
     libraries: tuple[str, ...] = ()
 
@@ -267,10 +273,27 @@ class MemoryEstimate(Record, frozen=True):
         return self.parameters_bytes + self.activations_bytes + self.allocator_bytes
 
 
+class Tuning(Record, frozen=True):
+    """What makes a run of calibrations the search for the best setting: its first trial is of the default one.
+
+    Attributes:
+        budget_s: Time that was given for all of it.
+        rungs: How many of the trials, in their order, belong to each rung.
+        in_turns: How many of the last trials are of settings that were compared in turns, A B B A.
+        left_out: Settings that there was no time for.
+    """
+
+    budget_s: float
+    rungs: tuple[int, ...] = ()
+    in_turns: int = 0
+    left_out: tuple[Cell, ...] = ()
+
+
 class Run(Record, frozen=True):
     """A run as it was asked for: everything but what the trials did.
 
-    `estimates` has what each trial was expected to need, by its key, where its model could be built for that.
+    `estimates` has what each trial was expected to need, by its key, where its model could be built for that. `tuning`
+    is None but for a run that looks for the best setting.
     """
 
     schema: int
@@ -282,6 +305,7 @@ class Run(Record, frozen=True):
     host: Host
     trials: tuple[Trial, ...]
     estimates: dict[str, MemoryEstimate] = msgspec.field(default_factory=dict)
+    tuning: Tuning | None = None
 
 
 class TrialData(Record, frozen=True):

@@ -181,6 +181,14 @@ class RunFolder:
             )
         return read_json(self.file, Run)
 
+    def update(self, run: Run) -> None:
+        """Write the run anew: what is tried next in a search depends on what was found.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        write_atomically(self.file, encode_pretty(run))
+
     @property
     def peaks(self) -> Path:
         """What the devices can attain at best."""

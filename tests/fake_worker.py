@@ -186,6 +186,21 @@ def diverged(work: Work) -> int:
     return 1
 
 
+def pace(work: Work) -> int:
+    """Calibrate at once: 1,000 images a second, 1,500 if XLA compiles, half as many on one thread; fail in bfloat16."""
+    cell = work.trial.cell
+    if cell.precision == "mixed_bfloat16":
+        return crash(work)
+    step_s = cell.batch_size / 1000 / (1.5 if cell.jit == "on" else 1.0) * (2 if cell.device.threads == 1 else 1)
+    start_s = work.now_s()
+    ends_s = tuple(start_s + step_s * number for number in range(1, 11))
+    images = 10 * cell.batch_size
+    work.journal.append(Steps(epoch=1, start_s=start_s, counts=(1,) * 10, ends_s=ends_s, images=images))
+    work.journal.append(Memory(peak_rss_bytes=1_000_000))
+    work.journal.append(Done(end_s=ends_s[-1]))
+    return 0
+
+
 def hang_up(work: Work) -> int:
     """Send the launcher what a terminal sends that is closed, then train."""
     os.kill(os.getppid(), signal.SIGHUP)
@@ -212,6 +227,7 @@ MODES: dict[str, Callable[[Work], int]] = {
         flood,
         garbage,
         diverged,
+        pace,
         hang_up,
     )
 }

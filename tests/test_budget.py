@@ -184,6 +184,14 @@ def test_cells_are_called_by_what_tells_them_apart() -> None:
         "small cpu:2, batch 100, for 2 min",
         "small cpu:2, batch 7, for 2 min",
     ]
+    usual = trial().cell
+    assert list(
+        cell_labels([usual, replace(usual, steps_per_execution=10), replace(usual, onednn="off")]).values()
+    ) == [
+        "small cpu:2, 1 step a call",
+        "small cpu:2, 10 steps a call",
+        "small cpu:2 no oneDNN, 1 step a call",
+    ]
     report = frames(run_data(*(replace(budget_trial(), trial=replace(trial(), cell=cell)) for cell in (plain, smooth))))
     assert list(report.trials["recipe_axes"]) == ["label_smoothing=0", "label_smoothing=0.2"]
     assert list(report.trials["recipe"]) == ["warmup=0.1", "warmup=0.1, label_smoothing=0.2"]

@@ -427,6 +427,27 @@ def test_a_step_of_a_gpu_has_no_time() -> None:
     assert row(ok_trial(trial()))["step_s"] > 0
 
 
+@pytest.mark.parametrize(
+    ("asked", "got", "said"),
+    [
+        ("on", False, "oneDNN, which the cell asks for, is not in this build"),
+        ("off", True, "TensorFlow computes with oneDNN, which the cell asks it not to do"),
+        ("on", True, None),
+        ("on", None, None),
+        ("off", False, None),
+    ],
+)
+def test_other_kernels_than_the_cell_asks_for_are_noted(asked: str, got: bool | None, said: str | None) -> None:
+    """Whether oneDNN was used is what TensorFlow says, not what was asked for."""
+    data = ok_trial(trial(onednn=asked))
+    events = tuple(
+        msgspec.structs.replace(event, onednn=got) if isinstance(event, Runtime) else event for event in data.events
+    )
+    flags = row(msgspec.structs.replace(data, events=events))["flags"]
+    noted = [flag for flag in flags if "oneDNN" in flag]
+    assert (len(noted) == 1 and said in noted[0]) if said else not noted
+
+
 def test_what_changes_the_arithmetic_unasked_is_noted() -> None:
     """TF32 under float32, and variables that change results, stand in the flags."""
     data = ok_trial(trial())

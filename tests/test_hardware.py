@@ -15,7 +15,7 @@ import pytest
 
 import bench
 from bench.hardware.cgroup import find_control_group, read_memory_limit_bytes
-from bench.hardware.environment import child_environment
+from bench.hardware.environment import child_environment, overruled_onednn
 from bench.hardware.gpus import detect_gpus, select_visible
 from bench.hardware.host import detect_host
 from bench.hardware.topology import Topology, detect_topology
@@ -448,6 +448,23 @@ def test_child_finds_this_bench(monkeypatch: pytest.MonkeyPatch) -> None:
     assert child_environment(device)["PYTHONPATH"] == parent
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/mine", ""]))
     assert child_environment(device)["PYTHONPATH"] == os.pathsep.join([parent, "/mine"])
+
+
+@pytest.mark.parametrize("users", ["0", "1", None])
+def test_child_computes_with_onednn_as_its_cell_says(monkeypatch: pytest.MonkeyPatch, users: str | None) -> None:
+    """The user's variable does not count, which is said where it asks for something else."""
+    if users is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    else:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", users)
+    device = Device(kind="cpu", threads=1)
+    assert child_environment(device)["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert child_environment(device, onednn="off")["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    said = overruled_onednn(("on",))
+    assert (said is not None) == (users == "0")
+    if users is not None:
+        assert said is None or said.startswith("TF_ENABLE_ONEDNN_OPTS=0 does not count here: trials run with oneDNN on")
+        assert overruled_onednn(("on", "off")) is not None
 
 
 def test_child_is_not_overridden(monkeypatch: pytest.MonkeyPatch) -> None:

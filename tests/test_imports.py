@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "peaks": {"config", "recipe", "record"},
     "records": {"config", "recipe", "record", "events", "machine", "samples", "peaks"},
     "probes": {"config", "recipe", "record", "records"},
+    "tuning": {"config", "recipe", "records"},
     "store": TYPES | {"peaks"},
     "reference": TYPES | {"schedule", "store"},
     "catalog": TYPES,
@@ -44,13 +45,14 @@ ROOMS: dict[str, set[str]] = {
     "meter": TYPES | {"hardware"},
     "memory": TYPES | {"catalog", "schedule"},
     "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule"},
-    "analysis": TYPES | {"store", "peaks", "schedule", "reference"},
-    "report": TYPES | {"peaks", "store", "analysis"},
-    "launch": TYPES | {"config", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
+    "analysis": TYPES | {"store", "peaks", "schedule", "reference", "tuning"},
+    "report": TYPES | {"config", "peaks", "store", "analysis", "tuning"},
+    "launch": TYPES
+    | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
     "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
-    | {"reference"},
+    | {"reference", "tuning"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.catalog import ModelFile
-from bench.config import RunConfig
+from bench.config import RunConfig, merge
 from bench.errors import UsageError
 from bench.hardware.devices import Choice
 from bench.matrix import Plan, expand
@@ -114,6 +114,16 @@ def test_a_cell_says_all_that_was_asked_for() -> None:
     assert trial.cell.dataset == DATASET
     assert trial.cell.steps_per_execution == 4
     assert trial.cell.model == model().spec
+
+
+def test_onednn_is_an_axis_whose_default_changes_no_key() -> None:
+    """A cell that says `on` is the cell of old runs, which knew no such field; `off` is another."""
+    (with_it, without) = plan(onednn=("on", "off")).trials
+    assert [trial.cell.onednn for trial in (with_it, without)] == ["on", "off"]
+    assert plan().trials == (with_it,)
+    asked = merge({"model": ["a"], "onednn": ["on"]})
+    assert b"onednn" not in msgspec.json.encode(msgspec.structs.replace(with_it.cell, onednn=asked.onednn[0]))
+    assert with_it.key != without.key
 
 
 ABC = (model("a"), model("b"), model("c"))

@@ -133,11 +133,12 @@ def test_a_device_is_called_as_it_is_asked_for(device: Any, label: Any) -> None:
         ({"device": GPU}, "small gpu:0"),
         ({"precision": "mixed_bfloat16"}, "small cpu:2 mixed_bfloat16"),
         ({"jit": "on"}, "small cpu:2 jit"),
+        ({"onednn": "off"}, "small cpu:2 no oneDNN"),
         ({"precision": "mixed_float16", "jit": "on"}, "small cpu:2 mixed_float16 jit"),
     ],
 )
 def test_a_cell_is_called_by_what_is_not_the_plain_case(options: Any, label: Any) -> None:
-    """Model and device are always named, precision and XLA only where they are not the default."""
+    """Model and device are always named; precision, XLA and oneDNN only where they are not the default."""
     assert trial(**options).cell.label == label
 
 

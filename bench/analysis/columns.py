@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
 from bench.analysis.forecast_columns import BACKTEST, FORECASTS
+from bench.analysis.tuning_columns import TUNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ _CELL = {
     "workload": Column("Int64", "number of what is trained, from 1; cells that differ in their device alone share it"),
     "precision": Column("string", "Keras dtype policy"),
     "jit": Column("string", "XLA compilation: off or on"),
+    "onednn": Column("string", "oneDNN's kernels on the CPU: off or on, as they were asked for"),
+    "steps_per_execution": Column("Int64", "steps that one call of TensorFlow makes"),
     "batch_size": Column("Int64", "images a step"),
     "recipe": Column("string", "what its recipe says beyond the defaults, in words"),
     "recipe_axes": Column("string", "fields of the recipe that differ between cells of the model, with their values"),
@@ -259,6 +262,8 @@ _SETTING = {
         "device_kind",
         "precision",
         "jit",
+        "onednn",
+        "steps_per_execution",
         "batch_size",
         "recipe_axes",
         "epochs_asked",
@@ -381,5 +386,6 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         "targets": TARGETS,
         "forecasts": FORECASTS,
         "backtest": BACKTEST,
+        "tuning": TUNING,
     }
 )

@@ -59,6 +59,13 @@ def _placement(asked: Device, got: Runtime) -> Iterator[str]:
 def _arithmetic(cell: Cell, got: Runtime) -> Iterator[str]:
     if cell.precision == "float32" and got.tensor_float_32:
         yield "float32 products are rounded to TF32, TensorFlow's default on this GPU"
+    # Of a GPU's cell only what is left to the CPU would change.
+    if cell.device.kind == "cpu" and got.onednn is not None and got.onednn != (cell.onednn == "on"):
+        yield (
+            "TensorFlow computes with its own kernels: oneDNN, which the cell asks for, is not in this build"
+            if cell.onednn == "on"
+            else "TensorFlow computes with oneDNN, which the cell asks it not to do"
+        )
     if got.xla == "auto":
         yield "TensorFlow compiles what it chooses (auto-clustering is on)"
     for path, problem in got.not_preloaded.items():

@@ -31,6 +31,8 @@ FORECASTS: Mapping[str, Column] = MappingProxyType(
         "device_kind": Column("string", "cpu or gpu"),
         "precision": Column("string", "Keras dtype policy"),
         "jit": Column("string", "XLA compilation: off or on"),
+        "onednn": Column("string", "oneDNN's kernels on the CPU: off or on, as they were asked for"),
+        "steps_per_execution": Column("Int64", "steps that one call of TensorFlow makes"),
         "batch_size": Column("Int64", "images a step"),
         "recipe_axes": Column(
             "string", "fields of the recipe that differ between cells of the model, with their values"

@@ -174,6 +174,8 @@ class TrialRows:
             "workload": self._workload,
             "precision": cell.precision,
             "jit": cell.jit,
+            "onednn": cell.onednn,
+            "steps_per_execution": cell.steps_per_execution,
             "batch_size": cell.batch_size,
             "recipe": describe(cell.recipe),
             "recipe_axes": describe_fields(cell.recipe, self._recipe_axes) or None,

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     from bench.analysis.rows import Row
 
-AXES = ("precision", "jit", "batch_size", "recipe_axes", "epochs_asked", "budget_s")
+AXES = (
+    "precision",
+    "jit",
+    "onednn",
+    "steps_per_execution",
+    "batch_size",
+    "recipe_axes",
+    "epochs_asked",
+    "budget_s",
+)
 Setting = tuple[tuple[str, str | float | None], ...]
 
 

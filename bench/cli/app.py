@@ -16,6 +16,7 @@ from bench.cli.models import models
 from bench.cli.reference import reference
 from bench.cli.report import report
 from bench.cli.run import run
+from bench.cli.tune import tune
 
 app = typer.Typer(
     name="hourglass",
@@ -42,6 +43,6 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, forecast, report, models, devices, doctor, data, fetch):
+for command in (run, forecast, tune, report, models, devices, doctor, data, fetch):
     app.command()(command)
 app.add_typer(reference, name="reference")

@@ -18,6 +18,7 @@ Number = int | None
 DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
 CLOCK_HELP = "What a budget covers: train, fit (with validation), or wall (everything, start-up and test too)."
 STOP_WHEN_HELP = "hopeless: end a trial whose forecast stays below --target; it stays a row. Defaults to never."
+ONEDNN_HELP = "oneDNN's kernels on the CPU, on or off, whatever TF_ENABLE_ONEDNN_OPTS says; comma list."
 RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
 
 
@@ -35,6 +36,7 @@ class RunFlags:
     batch_size: Annotated[Words, typer.Option(help="Images a step; comma list.")] = None
     precision: Annotated[Words, typer.Option(help="float32, mixed_bfloat16, mixed_float16; comma list.")] = None
     jit: Annotated[Words, typer.Option(help="XLA, off or on; comma list.")] = None
+    onednn: Annotated[Words, typer.Option(help=ONEDNN_HELP)] = None
     steps_per_execution: Annotated[Number, typer.Option(help="Steps that one call of TensorFlow makes.")] = None
     recipe: Annotated[Text, typer.Option(help="model: its own RECIPE, if it has one; common: the preset's.")] = None
     recipe_set: Annotated[Words, typer.Option(help=RECIPE_SET_HELP)] = None

@@ -50,6 +50,9 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
 
     asked = question or NOTHING_ASKED
     loaded = bench.load(folder)
+    if loaded.run.tuning is not None:
+        render_tuning(folder, terminal)
+        return loaded
     if loaded.run.trials and all(trial.mode == "calibrate" for trial in loaded.run.trials):
         render_forecast(folder, terminal, asked)
         return loaded
@@ -100,3 +103,45 @@ def render_forecast(
     written = write_forecast(folder, loaded, found, summary)
     terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
     return any(forecast.time is not None for forecast in found)
+
+
+def render_tuning(folder: Path, terminal: Console, *, settings: Path | None = None) -> bool:
+    """Write what a tuning found, and the best setting for `run --config`, and print it.
+
+    Args:
+        folder: The run folder.
+        terminal: Where to print.
+        settings: Where the best setting is written. Defaults to `bench.toml` in the folder; a file that is there stays
+            as it is.
+
+    Returns:
+        Whether anything was found.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    from bench.analysis.frame import frames
+    from bench.analysis.tuned import conclude
+    from bench.report.bench_toml import bench_toml
+    from bench.report.terminal import summary_view
+    from bench.report.tuning import summarize_tuning
+    from bench.report.write import write_tuning
+    from bench.store import read_run, write_atomically
+
+    data = read_run(folder)
+    tuned = conclude(data)
+    if tuned is None:
+        terminal.print("no setting was tried: there was no time left; give more with --calibrate", soft_wrap=True)
+        return False
+    loaded = frames(data)
+    summary = summarize_tuning(loaded, tuned)
+    terminal.print(summary_view(summary))
+    written = write_tuning(folder, loaded, tuned, summary)
+    terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
+    if tuned.same.rate is None:
+        return False
+    place = settings or folder / "bench.toml"
+    if not place.exists():
+        write_atomically(place, bench_toml(data.run, tuned).encode())
+    terminal.print(f"the fastest setting: python -m bench run --config {place}", soft_wrap=True)
+    return True

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import bench
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from bench.config import Onednn
     from bench.records import Device
+
+ONEDNN_SWITCH = "TF_ENABLE_ONEDNN_OPTS"  # the axis `onednn` sets it in trials; elsewhere it is the user's
+_SWITCHES: dict[Onednn, str] = {"on": "1", "off": "0"}
 
 # What the user's shell may hold and what would quietly change what a cell of the matrix says of itself.
 _OVERRIDES = frozenset(
@@ -49,11 +55,32 @@ def tensorflow_environment() -> dict[str, str]:
     return environment
 
 
-def child_environment(device: Device) -> dict[str, str]:
+def child_environment(device: Device, *, onednn: Onednn = "on") -> dict[str, str]:
     """The environment of a process that works on a device: it sees the device's GPUs and no other, a CPU's none.
 
     Args:
         device: Where the process is to work.
+        onednn: Whether TensorFlow is to compute with oneDNN's kernels on the CPU, also on processors for which it would
+            not choose them by itself; a build without them computes with its own. Defaults to `"on"`.
     """
     visible = "-1" if device.kind == "cpu" else ",".join(device.gpu_uuids)
-    return {**tensorflow_environment(), "CUDA_VISIBLE_DEVICES": visible}
+    return {**tensorflow_environment(), "CUDA_VISIBLE_DEVICES": visible, ONEDNN_SWITCH: _SWITCHES[onednn]}
+
+
+def overruled_onednn(asked: Collection[Onednn], environ: Mapping[str, str] = os.environ) -> str | None:
+    """What is said of a `TF_ENABLE_ONEDNN_OPTS` of the user's that asks for something else than the cells do.
+
+    Args:
+        asked: What cells ask for.
+        environ: The user's environment. Defaults to this process's.
+
+    Returns:
+        One line; None if the variable is not set, or says what all cells say.
+    """
+    value = environ.get(ONEDNN_SWITCH)
+    if value is None or {value} == {_SWITCHES[onednn] for onednn in asked}:
+        return None
+    return (
+        f"{ONEDNN_SWITCH}={value} does not count here: trials run with oneDNN {' and '.join(asked)}, "
+        "as --onednn says or leaves it"
+    )

@@ -58,6 +58,7 @@ class LocalRun:
         trial: What to run.
         folder: Its folder, already made.
         observer: Is told what happens.
+        enough_s: Handed to a calibration.
         timeout_s: The trial's time on its own clock; None for no limit. A calibration knows it and makes do with it.
         silence_s: How long a worker may neither write nor compute.
         sample_interval_s: Between two samples.
@@ -75,6 +76,7 @@ class LocalRun:
         *,
         observer: Observer,
         timeout_s: float | None = None,
+        enough_s: float | None = None,
         silence_s: float = SILENCE_S,
         sample_interval_s: float = 0.2,
         data_dir: str | None = None,
@@ -87,6 +89,7 @@ class LocalRun:
         self._folder = folder
         self._observer = observer
         self._timeout_s = timeout_s
+        self._enough_s = enough_s
         self._silence_s = silence_s
         self._sample_interval_s = sample_interval_s
         self._data_dir = data_dir
@@ -187,6 +190,7 @@ class LocalRun:
             epochs_done=self._point.epochs_done,
             spent=self._point.spent,
             limit_s=self._timeout_s if self._trial.mode == "calibrate" else None,
+            enough_s=self._enough_s,
             data_dir=self._data_dir,
             libraries=tuple(map(str, libraries)),
         )
@@ -198,7 +202,7 @@ class LocalRun:
                 stdin=channel.fileno(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=child_environment(self._trial.cell.device),
+                env=child_environment(self._trial.cell.device, onednn=self._trial.cell.onednn),
                 start_new_session=True,
             )
 

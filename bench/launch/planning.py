@@ -17,6 +17,7 @@ from bench.data.sources import SOURCES, source_name
 from bench.errors import UnusableGpuError
 from bench.hardware.devices import Choice, default_requests, resolve
 from bench.hardware.doctor.examine import explain, find_neglected_card
+from bench.hardware.environment import overruled_onednn
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
 from bench.hardware.topology import detect_topology
@@ -27,11 +28,12 @@ from bench.records import SCHEMA, Result, Run
 from bench.store import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
-    from bench.records import Cell, DatasetSpec, Host, Trial
+    from bench.hardware.topology import Topology
+    from bench.records import Cell, DatasetSpec, Host, Trial, Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,12 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig, *, widen: Callable[[Plan, Topology], Plan] | None = None) -> Prepared:
     """Find models, devices and data, and expand the matrix. A data set that is missing is downloaded.
+
+    Args:
+        config: What was asked for.
+        widen: Replaces the plan by one of more trials, before the memory that they need is examined.
 
     Raises:
         BenchError: Something that was asked for is not there or cannot be used.
@@ -87,6 +93,7 @@ def prepare(config: RunConfig) -> Prepared:
     data_warnings, loading_bytes = data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
     plan = expand(config, models=models, choices=choices, dataset=dataset)
+    plan = plan if widen is None else widen(plan, topology)
     preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
     if not config.force:
         plan = replace(plan, refusals={**plan.refusals, **preflight.refusals()})
@@ -99,6 +106,7 @@ def prepare(config: RunConfig) -> Prepared:
         warnings=(
             *_neglected_cards(choices, survey),
             *data_warnings,
+            *([overruled] if (overruled := overruled_onednn(config.onednn)) else []),
             *(f"{model.spec.name}: {model.problem}" for model in models if model.problem),
             *([preflight.problem] if preflight.problem else []),
         ),
@@ -121,18 +129,20 @@ def _with_whole_paths(config: RunConfig) -> RunConfig:
     return msgspec.structs.replace(config, **whole)
 
 
-def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
+def create(prepared: Prepared, *, command: Sequence[str], tuning: Tuning | None = None) -> RunFolder:
     """Write the run folder, with the rows of the trials that cannot run.
 
     Args:
         prepared: The run.
         command: What the user typed, to be repeated.
+        tuning: What makes it a search for the best setting; None for any other run.
 
     Raises:
         StoreError: The folder cannot be written, or is there already.
     """
     config, plan = prepared.config, prepared.plan
-    name = config.name or (config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast")
+    of_trials = config.preset if plan.trials and plan.trials[0].mode == "train" else "forecast"
+    name = config.name or (of_trials if tuning is None else "tune")
     created_s = time.time()
     path = Path(config.out) / f"{time.strftime('%Y%m%dT%H%M%S', time.localtime(created_s))}-{name}"
     return RunFolder.create(
@@ -147,6 +157,7 @@ def create(prepared: Prepared, *, command: Sequence[str]) -> RunFolder:
             host=prepared.host,
             trials=plan.trials,
             estimates=dict(prepared.preflight.estimates),
+            tuning=tuning,
         ),
         refused=[Result(key=key, status=status, reason=reason) for key, (status, reason) in plan.refusals.items()],
     )

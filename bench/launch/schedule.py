@@ -48,6 +48,7 @@ def run_trials(
     command: Sequence[str] = WORKER,
     share_s: Callable[[int], float] | None = None,
     judges: Judges | None = None,
+    enough_s: float | None = None,
 ) -> None:
     """Run what is pending, each trial in a process of its own. A trial that fails is a row; the rest goes on.
 
@@ -59,8 +60,9 @@ def run_trials(
         observer: Is told what happens.
         machine: A digest of this machine, which each attempt records.
         command: The worker; tests put another in its place.
-        share_s: Tells, of so many trials that are left, how long the next one may take, in seconds. None leaves it to
-            the run's time-out.
+        share_s: Tells, of so many trials that are left, how long the next one may take, in seconds; 0 ends the run
+            before it. None leaves it to the run's time-out.
+        enough_s: Seconds of steps after which a calibration ends; None leaves it to the worker.
         judges: Make who says whether a trial is to be ended before its time, as `hopeless`.
 
     Raises:
@@ -72,11 +74,15 @@ def run_trials(
         for left, trial in zip(range(len(trials), 0, -1), trials, strict=True):
             if select.select([stop], [], [], 0)[0]:
                 raise StoppedError
+            timeout_s = share_s(left) if share_s else run.config.timeout
+            if share_s and not timeout_s:
+                return
             result = LocalRun(
                 trial,
                 folder.trial(trial.key),
                 observer=observer,
-                timeout_s=share_s(left) if share_s else run.config.timeout,
+                timeout_s=timeout_s,
+                enough_s=enough_s,
                 sample_interval_s=run.config.sample_interval,
                 data_dir=run.config.data_dir,
                 machine=machine,

@@ -8,7 +8,7 @@ from bench.analysis.curves import DECIMALS
 from bench.analysis.stats import CONFIDENCE, MIN_REPEATS
 from bench.analysis.targets import best_within, cheapest, curve_key, soonest
 from bench.report.format import duration, energy, exact_duration, expected, money, share, share_word, span, times
-from bench.report.labels import epochs_word
+from bench.report.labels import calls_word, epochs_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -279,6 +279,10 @@ def _axis(name: str, value: Any) -> str:  # noqa: ANN401 -- whatever a column of
         return f"budget {exact_duration(value)}"
     if name == "epochs_asked":
         return epochs_word(value)
+    if name == "steps_per_execution":
+        return calls_word(value)
+    if name == "onednn":
+        return f"oneDNN {value}"
     if name == "recipe_axes":
         return str(value or "its own recipe")
     return f"{name.replace('_', ' ')} {value}"

@@ -134,6 +134,11 @@ def share_about(part: float, low: float | None, high: float | None) -> str:
     return middle + ends
 
 
+def ratio_about(value: float, low: float | None, high: float | None) -> str:
+    """A ratio whose hundredths count, with its interval, such as `1.06 (1.03–1.09)`."""
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}–{high:.2f})"
+
+
 def number_about(value: float, low: float | None, high: float | None) -> str:
     """A number that is expected, such as `1,138 (1,090–1,190)`; exactly known ones stand alone."""
     return _about(value, low, high)

@@ -24,6 +24,8 @@ class _Setting:
     device: str
     precision: str
     jit: str
+    onednn: str
+    steps_per_execution: int
     batch_size: int
     recipe: str | None
     epochs: int | None
@@ -60,27 +62,44 @@ def _parts(settings: Iterable[_Setting]) -> Callable[[_Setting], list[str]]:
     """What is said of a setting: the device, what is not the plain case, and what differs among all of them."""
     listed = list(settings)
     varies_batch = len({setting.batch_size for setting in listed}) > 1
+    varies_calls = len({setting.steps_per_execution for setting in listed}) > 1
     epochs: defaultdict[str, set[int | None]] = defaultdict(set)
     for setting in listed:
         epochs[setting.model].add(setting.epochs)
-    return lambda setting: list(_said(setting, varies_batch=varies_batch, varies_epochs=len(epochs[setting.model]) > 1))
+    return lambda setting: list(
+        _said(
+            setting,
+            varies_batch=varies_batch,
+            varies_calls=varies_calls,
+            varies_epochs=len(epochs[setting.model]) > 1,
+        )
+    )
 
 
-def _said(setting: _Setting, *, varies_batch: bool, varies_epochs: bool) -> Iterator[str]:
+def _said(setting: _Setting, *, varies_batch: bool, varies_calls: bool, varies_epochs: bool) -> Iterator[str]:
     device = [setting.device]
     if setting.precision != "float32":
         device.append(setting.precision)
     if setting.jit == "on":
         device.append("jit")
+    if setting.onednn == "off":
+        device.append("no oneDNN")
     yield " ".join(device)
     if varies_batch:
         yield f"batch {setting.batch_size}"
+    if varies_calls:
+        yield calls_word(setting.steps_per_execution)
     if setting.recipe is not None:
         yield setting.recipe
     if varies_epochs and setting.epochs is not None:
         yield epochs_word(setting.epochs)
     if setting.budget_s is not None:
         yield f"for {exact_duration(setting.budget_s)}"
+
+
+def calls_word(steps: int) -> str:
+    """How many steps a call of TensorFlow makes, such as `10 steps a call`."""
+    return f"{steps} step{'s' * (steps != 1)} a call"
 
 
 def epochs_word(epochs: int) -> str:
@@ -94,6 +113,8 @@ def _of_cell(cell: Cell, differing: tuple[str, ...]) -> _Setting:
         device=cell.device.label,
         precision=cell.precision,
         jit=cell.jit,
+        onednn=cell.onednn,
+        steps_per_execution=cell.steps_per_execution,
         batch_size=cell.batch_size,
         recipe=describe_fields(cell.recipe, differing) or None,
         epochs=cell.epochs,
@@ -107,6 +128,8 @@ def _of_row(row: Row) -> _Setting:
         device=row["device"],
         precision=row["precision"],
         jit=row["jit"],
+        onednn=row["onednn"],
+        steps_per_execution=row["steps_per_execution"],
         batch_size=row["batch_size"],
         recipe=row["recipe_axes"],
         epochs=row["epochs_asked"],

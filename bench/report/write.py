@@ -10,6 +10,7 @@ from bench.analysis.columns import COLUMNS, Column
 from bench.analysis.curves import curve_points, median_curves
 from bench.analysis.forecasts import forecast_frame
 from bench.analysis.frontier import frontier
+from bench.analysis.tuned import tuned_frame
 from bench.errors import StoreError
 from bench.report.markdown import findings_markdown, summary_markdown
 from bench.report.question import NOTHING_ASKED, Question
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.forecasts import Forecast
     from bench.analysis.frame import Report
+    from bench.analysis.tuned import Tuned
     from bench.report.section import Findings
 
 
@@ -80,6 +82,25 @@ def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], 
     """
     text = summary_markdown(summary, report)
     return _write_below(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
+
+
+def write_tuning(folder: Path, report: Report, tuned: Tuned, summary: Summary) -> list[Path]:
+    """Write `tuning.md`, and what each setting came to as CSV and Parquet, below `folder/report/`.
+
+    Args:
+        folder: The run folder.
+        report: Its calibrations.
+        tuned: What follows from them.
+        summary: What that says.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    text = summary_markdown(summary, report)
+    return _write_below(folder, {"tuning.md": text.encode()}, {"tuning": tuned_frame(tuned)})
 
 
 def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFrame) -> list[Path]:

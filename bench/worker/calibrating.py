@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENOUGH_STEPS = 50
 ENOUGH_S = 10.0
 LONGEST_S = 60.0
+# To compare speeds two calls must be seen, as an epoch's first one takes longer; no two take just as long.
+FEW_CALLS = 1.9
 # A recipe with stages of smaller images goes through all of them in so much time.
 STAGED_S = 30.0
 # What the end of the process takes, and a margin.
@@ -37,25 +39,35 @@ class CalibrationCourse(BudgetCourse):
     Args:
         budget_s: Time for its steps, in seconds.
         runs_through: Whether all of that time is wanted.
+        enough_s: Seconds of steps that are enough, if two calls were made; None for as many as a forecast needs.
         steps_per_execution: Steps that one call makes.
     """
 
-    def __init__(self, budget_s: float, *, runs_through: bool, steps_per_execution: int = 1) -> None:
+    def __init__(
+        self, budget_s: float, *, runs_through: bool, enough_s: float | None = None, steps_per_execution: int = 1
+    ) -> None:
         none = Aftermath(validate_s=0.0, test_s=0.0, checkpoint_s=0.0)
         super().__init__(budget_s, "train", aftermath=none, spent=None, steps_per_execution=steps_per_execution)
         self._runs_through = runs_through
+        self._enough_s = enough_s
 
     def is_over(self, now_s: float) -> bool:
         """Whether a step more would tell little, or end too late."""
         spent_s = self._budget_s - self.left_s(now_s)
-        enough = spent_s >= max(ENOUGH_S, ENOUGH_STEPS * self._step_s) and not self._runs_through
+        enough = spent_s >= self._least_s() and not self._runs_through
         return enough or spent_s >= LONGEST_S or self.left_s(now_s) < self._call_s
+
+    def _least_s(self) -> float:
+        """Seconds of steps that tell enough."""
+        if self._enough_s is None:
+            return max(ENOUGH_S, ENOUGH_STEPS * self._step_s)
+        return max(self._enough_s, FEW_CALLS * self._call_s)
 
 
 def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) -> None:
     """Carry out a calibration in this process and write its events: those of a training, as far as it goes.
 
-    Nothing is validated or tested; a part of the evaluation is timed instead.
+    Nothing is validated or tested; a part of the evaluation is timed instead, unless only speeds are compared.
 
     Raises:
         BenchError: Model, data or device are not what the trial needs, or its loss diverged.
@@ -75,20 +87,28 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
         checkpoint_s = phases.now() - began_s
     with phases.phase("warmup"):
         warm_up(model, cell, batches, still_trains=True)
-    with phases.phase("probe"):
-        for counted in count_arithmetic(model, cell):
-            journal.append(counted)
+    compares_only = assignment.enough_s is not None
+    if not compares_only:
+        with phases.phase("probe"):
+            for counted in count_arithmetic(model, cell):
+                journal.append(counted)
     with phases.phase("checkpoint"):
         checkpoint.restore(folder.checkpoint, model, epoch=0)
     with phases.phase("probe"):
         journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
-    # What is in no training stands in no phase of one: the start-up of a calibration is that of a training.
-    journal.append(_evaluated(cell, *time_evaluation(model, batches)))
+    if not compares_only:
+        # What is in no training stands in no phase of one: the start-up of a calibration is that of a training.
+        journal.append(_evaluated(cell, *time_evaluation(model, batches)))
 
     left_s = LONGEST_S if assignment.limit_s is None else assignment.limit_s - phases.now() - 2 * checkpoint_s - END_S
     staged = bool(cell.recipe.stages)
-    budget_s = min(left_s, STAGED_S) if staged else left_s
-    course = CalibrationCourse(budget_s, runs_through=staged, steps_per_execution=cell.steps_per_execution)
+    budget_s = min(left_s, assignment.enough_s or STAGED_S) if staged else left_s
+    course = CalibrationCourse(
+        budget_s,
+        runs_through=staged,
+        enough_s=assignment.enough_s,
+        steps_per_execution=cell.steps_per_execution,
+    )
     short = replace(cell, epochs=None, budget_s=max(budget_s, END_S), budget_clock="train")
     fit(ready, short, course, journal=journal, phases=phases, save=save, validates=False)
     journal.append(runtime.peak_memory(devices))
