@@ -116,6 +116,8 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
     for one, other in (("budget", "epochs"), ("epochs", "budget")):
         if one in given:
             written.pop(other, None)  # the flag wins over what the file says of the same thing in other words
+    if given.get("stop-when") == "never":
+        written.pop("target", None)
     asked = written | given
     preset = asked.get("preset", "quick")
     if not isinstance(preset, str) or preset not in PRESETS:

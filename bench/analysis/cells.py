@@ -30,6 +30,10 @@ MEDIANS = (
     "joules_per_epoch",
     "joules_per_image",
 )
+RATES = (
+    *("epoch_s", "step_s", "images_per_s", "flops_per_s", "attained_fraction", "cpu_percent"),
+    *("gpu_utilization_percent", "joules_per_epoch", "joules_per_image"),
+)
 SPREADS = ("test_accuracy", "train_s", "fit_s", "images_per_s")
 PEAKS = ("peak_rss_bytes", "peak_pss_bytes", "peak_gpu_bytes", "gpu_memory_used_bytes")
 
@@ -41,7 +45,8 @@ def cells(trials: pd.DataFrame) -> pd.DataFrame:
         trials: `Report.trials`.
 
     Returns:
-        A row for each cell, in the order of the trials. Accuracy, times and rates are of the trials that ended ok.
+        A row for each cell, in the order of the trials. Accuracy, times and rates are of the trials that ended ok;
+        where all were stopped as hopeless, rates are theirs.
     """
     points = {point.cell: point for scaling in scalings(trials) for point in scaling.points}
     groups = trials.groupby("cell", sort=False)
@@ -51,6 +56,7 @@ def cells(trials: pd.DataFrame) -> pd.DataFrame:
 def _summary(trials: pd.DataFrame) -> dict[str, Any]:
     first = trials.iloc[0]
     ok = trials[trials["status"] == "ok"]
+    timed = ok if len(ok) else trials[trials["status"] == "hopeless"]  # that its epochs were too few changes no rate
     summary = {name: first[name] for name in CELLS if name in trials.columns} | {
         "n_trials": len(trials),
         "n_ok": len(ok),
@@ -61,7 +67,8 @@ def _summary(trials: pd.DataFrame) -> dict[str, Any]:
     }
     for name in SPREADS:
         summary |= _spread(name, ok[name].dropna().tolist())
-    return summary | {name: ok[name].median() for name in MEDIANS} | {name: trials[name].max() for name in PEAKS}
+    medians = {name: (timed if name in RATES else ok)[name].median() for name in MEDIANS}
+    return summary | medians | {name: trials[name].max() for name in PEAKS}
 
 
 def _spread(name: str, values: list[float]) -> dict[str, float | None]:

@@ -39,6 +39,8 @@ def _flags(data: TrialData, *, train_s: float | None, sampler_percent: float | N
             yield _resumed(attempt)
     if data.trial.cell.dataset.official is False:
         yield f"the data set is not the published {data.trial.cell.dataset.name}"
+    if data.result is not None and data.result.status == "hopeless":
+        yield "a training was stopped as hopeless: what it reached until then stands for it"
     if data.damaged_lines:
         yield f"journal lines that could not be read: {data.damaged_lines}"
     if train_s is not None and train_s < SHORT_TRAINING_S:

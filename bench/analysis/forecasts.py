@@ -87,7 +87,7 @@ def _forecast(data: TrialData, row: Row, references: Sequence[ReferenceCurve], e
         return Forecast(cell=cell, row=row, reason=why)
     done = [event for event in surviving_events(data.events) if isinstance(event, Epoch)] * (trial.mode == "train")
     whole = [epoch for epoch in done if epoch.images >= cell.dataset.num_train]
-    has_ended = trial.mode == "train" and row["status"] in {"ok", "diverged"}
+    has_ended = trial.mode == "train" and row["status"] in {"ok", "diverged", "hopeless"}
     if has_ended and (epochs is None or epochs <= len(whole)):
         return Forecast(cell=cell, row=row, pace=pace, reason=_nothing_left(row, len(whole)))
     time = forecast_time(pace)
@@ -102,8 +102,8 @@ def _forecast(data: TrialData, row: Row, references: Sequence[ReferenceCurve], e
 
 
 def _nothing_left(row: Row, epochs: int) -> str:
-    if row["status"] == "diverged":
-        return f"it diverged: {row['reason']}"
+    if row["status"] != "ok":
+        return f"it ended {row['status']}: {row['reason']}"
     return f"it has ended after {epochs} epochs; --epochs N says what more would bring"
 
 

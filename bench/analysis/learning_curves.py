@@ -109,7 +109,8 @@ def _fits(
     determinant = s11 * s22 - s12**2
     limit, first = (s22 * t1 - s12 * t2) / determinant, (s11 * t2 - s12 * t1) / determinant
     chi2 = (w * (y - limit[:, None] * (1 - g) - first[:, None] * g) ** 2).sum(1)
-    freedom = JITTER_EPOCHS + len(x) - 2
+    # Each epoch counts in chi2 for its weight, so the epochs are as many as their weights add up to.
+    freedom = JITTER_EPOCHS + (x / x[-1]).sum() - 2
     scale = (JITTER_EPOCHS + chi2) / freedom
     # Accuracy does not exceed 1, and training does not make a net worse than it was at first.
     below_one = (1 - limit) / np.sqrt(scale * s22 / determinant)

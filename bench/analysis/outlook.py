@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.analysis.extrapolation import MIN_EPOCHS, Extrapolation, extrapolate, refusal
+from bench.analysis.extrapolation import CONFIDENCE, MIN_EPOCHS, Extrapolation, extrapolate, refusal
 from bench.records import Epoch, PhaseDone
 
 if TYPE_CHECKING:
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bench.records import Cell, Event, Phase, Spent
 
 UNLUCKY = 2  # one fit may be; so many in a row are taken for the truth
+# What is stopped is lost, and it is asked after every epoch, and one lucky epoch reaches a target too: the best of 50
+# lies 2.2 standard deviations above them. So an interval of 3.1 to either side has to lie below it.
+CONFIDENCE_TO_STOP = 0.998
+LAST_PART = 0.2  # of the epochs: so near its end, a trial may as well end
 
 
 class Outlook:
@@ -81,21 +85,25 @@ class Outlook:
             return None
         return done + max(cell.budget_s - spent_s, 0.0) * done / per_epochs_s
 
-    def forecast(self, *, without: int = 0) -> Extrapolation | None:
+    def forecast(self, *, without: int = 0, confidence: float = CONFIDENCE) -> Extrapolation | None:
         """Predict the accuracy of the last epoch.
 
         Args:
             without: Leave out so many of the latest epochs, as if they were not yet known. Defaults to 0.
+            confidence: Of the interval. Defaults to 0.9.
 
         Returns:
-            The prediction; None before the fourth epoch, where the training is over, and where a curve cannot be
-            extrapolated.
+            The prediction; None before the fourth epoch, before a net does better than chance, where the training is
+            over, and where a curve cannot be extrapolated.
         """
         last = self.last_epoch()
         if not self.may_forecast or self._is_over or last is None or last <= self.epochs_done:
             return None
         seen = self._accuracies[: max(self.epochs_done - without, 0)]
-        return extrapolate(seen, last, num_images=self._cell.dataset.num_validation)
+        data = self._cell.dataset
+        return extrapolate(
+            seen, last, num_images=data.num_validation, num_classes=data.num_classes, confidence=confidence
+        )
 
     def _end_epoch(self, epoch: Epoch) -> None:
         self._accuracies = self._accuracies[: epoch.epoch - 1]
@@ -119,7 +127,9 @@ class Outlook:
 
 
 class Hopeless:
-    """Says when a trial is not worth its time: its last epoch is expected below a target, twice in a row.
+    """Says when a trial is not worth its time: its last epoch is surely below a target, twice in a row.
+
+    It is asked to: after the events that are there, so that an epoch that has just come to light counts.
 
     Args:
         cell: The trial's.
@@ -132,16 +142,17 @@ class Hopeless:
         self._target = target
         self._outlook = Outlook(cell, epochs=epochs, spent=spent)
 
-    def __call__(self, event: Event) -> str | None:
+    def __call__(self, events: Sequence[Event]) -> str | None:
         """Take in what the worker wrote.
 
         Returns:
-            Why the trial is to be ended, now that its epoch is finished; None to let it go on.
+            Why the trial is to be ended, now that its last epoch is finished; None to let it go on.
         """
-        self._outlook.event(event)
-        if not isinstance(event, PhaseDone) or event.phase != "checkpoint" or self._outlook.best >= self._target:
+        for event in events:
+            self._outlook.event(event)
+        if not events or not _is_saved(events[-1]) or self._outlook.best >= self._target or self._is_nearly_over():
             return None
-        forecasts = [self._outlook.forecast(without=number) for number in range(UNLUCKY)]
+        forecasts = [self._outlook.forecast(without=number, confidence=CONFIDENCE_TO_STOP) for number in range(UNLUCKY)]
         below = [forecast for forecast in forecasts if forecast is not None and forecast.high < self._target]
         if len(below) < UNLUCKY:
             return None
@@ -149,6 +160,15 @@ class Hopeless:
             f"{_expected(below[0])}, below the target of {100 * self._target:g} %; "
             f"stopped after epoch {self._outlook.epochs_done}"
         )
+
+    def _is_nearly_over(self) -> bool:
+        last = self._outlook.last_epoch()
+        return last is None or last - self._outlook.epochs_done < LAST_PART * last
+
+
+def _is_saved(event: Event) -> bool:
+    """Whether it is the last of an epoch."""
+    return isinstance(event, PhaseDone) and event.phase == "checkpoint" and event.epoch is not None
 
 
 def unstoppable(cell: Cell) -> str | None:

@@ -30,11 +30,15 @@ class Taken:
     left_out: tuple[str, ...]
 
 
+GIVEN_UP = {"diverged", "hopeless"}
+
+
 def reference_curves(run: RunData, *, contents: Mapping[str, str] | None = None) -> Taken:
     """Take reference curves from a run: of trials that ended ok after a number of epochs.
 
-    A training that was cut short, diverged or was given up is no curve of the others' kind. Where a seed ran on several
-    devices, the first one counts: its trainings are not independent of each other.
+    A training that was cut short is no curve of the others' kind. Where one of a cell diverged or was given up, the
+    others are none either: those that were spared would stand for all. Where a seed ran on several devices, the first
+    one counts: its trainings are not independent of each other.
 
     Args:
         run: All that its folder holds.
@@ -45,8 +49,12 @@ def reference_curves(run: RunData, *, contents: Mapping[str, str] | None = None)
     """
     curves: dict[str, ReferenceCurve] = {}
     left_out = []
+    given_up = {data.trial.cell: data.result for data in run.trials if data.result and data.result.status in GIVEN_UP}
     for data in run.trials:
-        if reason := _unfit(data):
+        reason = _unfit(data)
+        if reason is None and (other := given_up.get(data.trial.cell)):
+            reason = f"another seed of its cell ended {other.status}, and those that were spared do not stand for all"
+        if reason:
             left_out.append(f"{_name(data.trial)}: {reason}")
             continue
         curve = _curve(run.run, data, contents or {})

@@ -79,7 +79,7 @@ def transfer(match: Match, epochs: int) -> Transferred:
     if epochs < 1:
         raise ValueError(f"a training has at least 1 epoch; received {epochs}")
     curve = match.curve
-    best = [_best_so_far(seed.val_accuracy[:epochs]) for seed in curve.seeds if seed.val_accuracy]
+    best = [_best_so_far(seed.val_accuracy[:epochs]) for seed in curve.seeds if any(map(_is_known, seed.val_accuracy))]
     # Where a seed's first accuracies are lost, those of the others alone would stand for other trainings than later.
     begun = [[value for value in values if value is not None] for values in zip(*best, strict=True)]
     known = [values if len(values) == len(best) else [] for values in begun]
@@ -96,6 +96,10 @@ def transfer(match: Match, epochs: int) -> Transferred:
 
 def _best_so_far(accuracies: Iterable[float | None]) -> tuple[float | None, ...]:
     return tuple(accumulate(accuracies, _better))
+
+
+def _is_known(accuracy: float | None) -> bool:
+    return accuracy is not None
 
 
 def _better(best: float | None, accuracy: float | None) -> float | None:

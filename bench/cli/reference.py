@@ -56,21 +56,21 @@ def list_curves() -> None:
     from bench.cli.console import console, warn
     from bench.cli.tables import table
     from bench.reference.shelf import load
+    from bench.report.format import plain
 
     terminal = console()
     shelf = load()
     for line in shelf.warnings:
         warn(line)
     listing = table("model and data", "training", "seeds", "at the end", "from")
-    listing.columns[1].min_width = 21  # of its longest common line
     for one in shelf.references:
         curve = one.curve
         listing.add_row(
-            f"{curve.model}\n{curve.dataset}",
+            f"{plain(curve.model)}\n{plain(curve.dataset)}",
             _training(curve),
             ", ".join("–" if seed.seed is None else str(seed.seed) for seed in curve.seeds),
             _accuracy(curve),
-            "\n".join(map(_source, curve.provenance)),
+            "\n".join(plain(_source(source)) for source in curve.provenance),
         )
     if not shelf.references:
         terminal.print("no reference curves; `python -m bench reference add RUN` takes them from a run")

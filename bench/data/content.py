@@ -6,6 +6,8 @@ import hashlib
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench.data.loading import load
 from bench.errors import DataError
 
@@ -63,7 +65,7 @@ def _sum(images: Images, labels: Labels) -> int:
     words = labels.astype("<i4").tobytes()
     total = 0
     for number, image in enumerate(images.reshape(len(images), math.prod(images.shape[1:]))):
-        digest = hashlib.sha256(image.data)
+        digest = hashlib.sha256(np.ascontiguousarray(image).data)
         digest.update(words[4 * number : 4 * number + 4])
         total += int.from_bytes(digest.digest(), "little")
     return total

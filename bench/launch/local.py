@@ -266,10 +266,9 @@ class LocalRun:
         """End a trial whose finished epochs say that it is not worth its time; one that is done is left alone."""
         if self._judge is None:
             return
-        for event in events:
-            why = self._judge(event)
-            if why is not None:
-                raise Hopeless(why)
+        why = self._judge(events)
+        if why is not None:
+            raise Hopeless(why)
 
     def _stop(self, process: subprocess.Popen[bytes], *, by_itself: bool) -> None:
         """Wait for a worker that is ending by itself; kill one that is not, and all that it started."""

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from bench.records import Epoch, Event, Result, Sample, Spent, Trial
 
-# Takes in what a worker writes, and says why its trial is to be ended now that an epoch is finished; None: go on.
-Judge = Callable[[Event], str | None]
+# Takes in what a worker has written since, and says why its trial is to be ended now that an epoch is finished; None:
+# go on.
+Judge = Callable[[Sequence[Event]], str | None]
 # Makes a judge for an attempt at a trial, from the epochs that earlier ones finished and what these spent.
 Judges = Callable[[Trial, Sequence[Epoch], Spent | None], Judge]
 

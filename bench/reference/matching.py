@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.recipe import describe_fields, differing_fields
+from bench.recipe import Recipe, describe_fields, differing_fields
 from bench.schedule import is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bench.recipe import Recipe
     from bench.records import Cell
     from bench.reference.curve import ReferenceCurve
 
@@ -39,18 +38,19 @@ def find(cell: Cell, references: Iterable[ReferenceCurve]) -> tuple[Match, ...]:
     A measured curve holds for the same model file, recipe, batch size, precision and images. At a constant rate the
     first epochs of a training do not depend on how many follow, so its curve serves every shorter training and budgets
     of time; under a schedule it serves trainings of as many epochs alone. A published curve, whose recipe and images
-    are not known, holds for the same model file, data set by name, batch size and epochs, and the whole training set.
+    are not known, is taken for what the default recipe in float32 would reach: it holds for that with the same model
+    file, data set by name, batch size and epochs, the whole training set and as many test images.
 
     Args:
         cell: What is to be trained.
         references: Curves to choose from.
 
     Returns:
-        The best one first: measured before published, more seeds before fewer, then the cell's own order of images
-        before another, and no more epochs than needed.
+        The best one first: measured before published; of as many epochs as the cell has, whose end was tested, before
+        others, and longer ones for a budget; then more seeds, and the cell's own order of images before another.
     """
     matches = [_match(cell, curve) for curve in references if not differences(cell, curve)]
-    return tuple(sorted(matches, key=_rank))
+    return tuple(sorted(matches, key=lambda match: _rank(cell, match)))
 
 
 def missing(cell: Cell, references: Sequence[ReferenceCurve]) -> str:
@@ -90,14 +90,14 @@ def serves_every_length(recipe: Recipe) -> bool:
 def _differences(cell: Cell, curve: ReferenceCurve) -> Iterator[str]:
     if not _is_model(cell, curve):
         yield (f"of another version of {curve.model}'s file" if cell.model.name == curve.model else f"of {curve.model}")
-    if curve.recipe is not None and (fields := differing_fields((curve.recipe, cell.recipe))):
-        yield f"trained with {describe_fields(curve.recipe, fields)}, this cell with " + describe_fields(
-            cell.recipe, fields
-        )
+    recipe = curve.recipe or Recipe()
+    if fields := differing_fields((recipe, cell.recipe)):
+        how = "trained" if curve.recipe else "not known to be trained otherwise than"
+        yield f"{how} with {describe_fields(recipe, fields)}, this cell with {describe_fields(cell.recipe, fields)}"
     if curve.batch_size != cell.batch_size:
         yield f"trained with batch size {curve.batch_size}, this cell with {cell.batch_size}"
-    if curve.precision not in {None, cell.precision}:
-        yield f"trained in {curve.precision}, this cell in {cell.precision}"
+    if (curve.precision or "float32") != cell.precision:
+        yield f"trained in {curve.precision or 'float32, as far as is known'}, this cell in {cell.precision}"
     yield from _data_differences(cell, curve)
     yield from _length_difference(cell, curve)
 
@@ -110,6 +110,8 @@ def _data_differences(cell: Cell, curve: ReferenceCurve) -> Iterator[str]:
         whole = curve.num_train + curve.num_validation
         if whole != data.num_train + data.num_validation:
             yield f"published with {whole:,} training images, this cell has {data.num_train + data.num_validation:,}"
+        if curve.num_test != data.num_test:
+            yield f"published with {curve.num_test:,} test images, this cell has {data.num_test:,}"
     else:
         counts = [
             (curve.num_train, data.num_train, "training images"),
@@ -146,6 +148,8 @@ def _length_difference(cell: Cell, curve: ReferenceCurve) -> Iterator[str]:
     elif not serves_every_length(curve.recipe):
         if cell.epochs != curve.epochs:
             yield f"its schedule spans {curve.epochs} epochs, this cell's {ours}"
+    elif cell.epochs != curve.epochs and not any(seed.val_accuracy for seed in curve.seeds):
+        yield f"only its end after {curve.epochs} epochs is known, this cell has {ours}"
     elif cell.epochs is not None and cell.epochs > curve.epochs:
         yield f"it ends after {curve.epochs} epochs, this cell has {ours}"
 
@@ -166,7 +170,7 @@ def _match(cell: Cell, curve: ReferenceCurve) -> Match:
     same_order = _is_same_order(cell, curve)
     notes = []
     if curve.published:
-        notes.append(f"published by {curve.published.source}; its recipe is not known")
+        notes.append(f"published by {curve.published.source}; its recipe is not known, and taken for the default one")
         if held_back := cell.dataset.num_validation - curve.num_validation:
             notes.append(f"published without holding back the {held_back:,} validation images of this cell")
     elif not same_order:
@@ -174,9 +178,12 @@ def _match(cell: Cell, curve: ReferenceCurve) -> Match:
     return Match(curve=curve, same_order=same_order, notes=tuple(notes))
 
 
-def _rank(match: Match) -> tuple[bool, int, bool, int]:
+def _rank(cell: Cell, match: Match) -> tuple[bool, bool, int, int, bool]:
     curve = match.curve
-    return curve.published is not None, -len(curve.seeds), not match.same_order, curve.epochs
+    # How far a budget reaches is not known here, so the longest curve serves it best.
+    ends_elsewhere = curve.epochs != cell.epochs
+    length = -curve.epochs if cell.epochs is None else 0
+    return curve.published is not None, ends_elsewhere, length, -len(curve.seeds), not match.same_order
 
 
 def _distance(cell: Cell, curve: ReferenceCurve) -> tuple[bool, bool, bool, int]:

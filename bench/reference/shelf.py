@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from bench.errors import StoreError, UsageError
 from bench.reference.curve import SCHEMA, Merged, ReferenceCurve, merge
 from bench.store import encode_pretty, read_json, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+PATIENCE_S = 10.0
+LARGEST_BYTES = 1_000_000  # a curve of a hundred epochs and ten seeds has 20,000
 SHIPPED = Path(__file__).resolve().parent.parent / "references"
 
 
@@ -57,8 +62,16 @@ class Shelf:
 
     @property
     def curves(self) -> tuple[ReferenceCurve, ...]:
-        """What the files hold."""
-        return tuple(reference.curve for reference in self.references)
+        """What the files hold; measured curves of one key, the user's and a shipped one, are one."""
+        merged: dict[str, ReferenceCurve] = {}
+        published = []
+        for reference in self.references:
+            curve = reference.curve
+            if curve.published:
+                published.append(curve)
+            else:
+                merged[curve.key] = merge(merged[curve.key], curve).curve if curve.key in merged else curve
+        return (*merged.values(), *published)
 
 
 def user_folder() -> Path:
@@ -103,6 +116,29 @@ def put(curve: ReferenceCurve, folder: Path) -> tuple[Reference, Merged]:
     Raises:
         StoreError: The folder cannot be written, or a file that the curve belongs into cannot be read.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another one by --to") from error
+    with _lock(folder):
+        return _put(curve, folder)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder: two who add seeds to one curve at a time would lose those of one."""
+    lock = FileLock(folder / ".lock", timeout=PATIENCE_S)
+    try:
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError) as error:
+        raise StoreError(f"{folder} cannot be locked: {error}; try again, or choose another one by --to") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _put(curve: ReferenceCurve, folder: Path) -> tuple[Reference, Merged]:
     present = next((one for one in load([folder]).references if one.curve.key == curve.key), None)
     if present is None:
         path = folder / f"{_name(curve)}.json"
@@ -113,10 +149,6 @@ def put(curve: ReferenceCurve, folder: Path) -> tuple[Reference, Merged]:
         path = present.path
         merged = merge(present.curve, curve)
     if present is None or merged.curve != present.curve:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another one by --to") from error
         write_atomically(path, encode_pretty(merged.curve))
     return Reference(path=path, curve=merged.curve), merged
 
@@ -151,6 +183,8 @@ def remove(name: str, folder: Path | None = None) -> Path:
 
 
 def _read(path: Path) -> ReferenceCurve:
+    if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+        raise StoreError(f"{path} is no reference curve: it is no file, or larger than {LARGEST_BYTES:,} bytes")
     schema = read_json(path, dict).get("schema")
     if not isinstance(schema, int):
         raise StoreError(f"{path} names no schema; received {schema!r}; it was not written by this program")
