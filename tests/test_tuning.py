@@ -330,7 +330,7 @@ def test_what_was_not_compared_in_turns_is_a_hope() -> None:
     tuned = conclude(cut)
     assert tuned.same is tuned.default
     assert words([tuned.hopes[0].cell]) == ["jit"]
-    assert "seemed faster, and was not compared in turns: jit, 1.30 times the default" in " ".join(
+    assert "seemed faster, and was not confirmed in turns: jit, 1.30 times the default" in " ".join(
         summarize_tuning(frames(cut), tuned).answers
     )
     assert conclude(replace(data, trials=())) is None

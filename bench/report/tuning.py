@@ -116,7 +116,7 @@ def _answers(tuned: Tuned) -> Iterator[str]:
         )
     if tuned.hopes:
         hopes = "; ".join(f"{setting_words(one.cell, default.cell)}, {about_setting(one)}" for one in tuned.hopes)
-        yield f"seemed faster, and was not compared in turns: {hopes}; give more time with --calibrate"
+        yield f"seemed faster, and was not confirmed in turns: {hopes}; give more time with --calibrate"
 
 
 def _disturbed(report: Report) -> Iterator[str]:
