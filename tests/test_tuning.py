@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections import Counter
@@ -329,7 +330,7 @@ def test_what_was_not_compared_in_turns_is_a_hope() -> None:
     tuned = conclude(cut)
     assert tuned.same is tuned.default
     assert words([tuned.hopes[0].cell]) == ["jit"]
-    assert "seemed faster, and was not compared in turns: jit, 1.30 times the default" in " ".join(
+    assert "seemed faster, and was not confirmed in turns: jit, 1.30 times the default" in " ".join(
         summarize_tuning(frames(cut), tuned).answers
     )
     assert conclude(replace(data, trials=())) is None
@@ -386,6 +387,28 @@ def test_a_tuning_reads_like_this() -> None:
     assert any(line.startswith("default") and "same" in line for line in lines)
     assert tuned.left_out
     assert f"{words(tuned.left_out)[0]}" in text[text.index("Not tried") :]
+
+
+def test_what_a_busy_machine_told_is_doubted() -> None:
+    """Where other processes took much of the cores' time, that is said beside the answer; a little is a note alone."""
+    data = Invented(speeds(jit=1.3, **SLOWER)).tune(200.0)
+    report, tuned = frames(data), conclude(data)
+    for share, doubted in ((5.0, False), (66.0, True)):
+        busy = dataclasses.replace(report, trials=report.trials.assign(others_cpu_percent=share))
+        said = [line for line in summarize_tuning(busy, tuned).answers if "other processes took up to" in line]
+        assert bool(said) is doubted
+
+
+def test_one_round_confirms_nothing() -> None:
+    """A last rung that was cut off after A B leaves a hope: what drifted between the two may be all of it."""
+    data = Invented(speeds(jit=1.3, **SLOWER)).tune(300.0)
+    tuning = data.run.tuning
+    kept = len(data.trials) - tuning.in_turns + 2
+    rungs = (*tuning.rungs[:-1], 2)
+    run = replace(data.run, tuning=replace(tuning, in_turns=2, rungs=rungs))
+    tuned = conclude(replace(data, trials=data.trials[:kept], run=run))
+    assert tuned.same is tuned.default
+    assert words([tuned.hopes[0].cell]) == ["jit"]
 
 
 def test_the_frame_has_a_row_for_each_setting() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.analysis.frame import typed
-from bench.analysis.tuning import is_better, pooled, read_timings, times_as_fast
+from bench.analysis.tuning import ROUNDS, is_better, pooled, read_timings, times_as_fast
 from bench.analysis.tuning_columns import TUNING
 from bench.tuning import keeps_arithmetic
 
@@ -47,8 +47,13 @@ class Setting:
 
     @property
     def is_better(self) -> bool:
-        """Whether it counts as faster than the default: it was compared in turns, and the interval leaves no doubt."""
-        return self.in_turns and is_better(self.times)
+        """Whether it counts as faster than the default: in whole rounds of turns, and the interval leaves no doubt."""
+        return self.is_confirmed and is_better(self.times)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it was compared in turns for as many rounds as cancel a drift; one that was cut off was not."""
+        return self.in_turns and self.processes >= ROUNDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class Tuned:
         settings: All that were tried, the default too, the fastest first; those without a rate last.
         same: The fastest of the same arithmetic: the default, if nothing is better.
         other: A setting of another arithmetic that is better than the default, and faster than `same`; None without.
-        hopes: Settings that seemed faster, and there was no time to compare them in turns; the fastest first.
+        hopes: Settings that seemed faster, and there was no time to confirm it in turns; the fastest first.
         left_out: Settings that there was no time to try.
     """
 
@@ -96,7 +101,7 @@ def conclude(data: RunData) -> Tuned | None:
     other = next((setting for setting in better if not keeps_arithmetic(setting.cell, default)), None)
     if other is not None and ordered.index(other) > ordered.index(same):
         other = None
-    seem = [setting for setting in ordered if not setting.in_turns and is_better(setting.times)]
+    seem = [setting for setting in ordered if not setting.is_confirmed and is_better(setting.times)]
     hopes = [setting for setting in seem if ordered.index(setting) < ordered.index(other or same)]
     return Tuned(default=base, settings=ordered, same=same, other=other, hopes=tuple(hopes), left_out=tuning.left_out)
 

@@ -113,7 +113,7 @@ def search(default: Cell, candidates: Sequence[Cell], *, budget_s: float) -> Gen
     if rounds < ROUNDS and len(last) > 2:
         last = last[:2]
         rounds = math.floor((budget_s - measured.spent_s) / (len(last) * later_s))
-    if len(last) > 1 and rounds:
+    if len(last) > 1 and rounds >= ROUNDS:
         turns = tuple(
             cell for turn in range(min(rounds, MOST_ROUNDS)) for cell in (last if turn % 2 == 0 else last[::-1])
         )
@@ -206,13 +206,11 @@ def is_better(times: Range | None) -> bool:
 def _divide(budget_s: float, spent_s: float, later_s: float) -> tuple[float, float]:
     """Until when single changes are tried, and until when the better half of them; then the last rung begins.
 
-    Where the time is short, that one is of fewer rounds: a change that is tried and not confirmed tells more than none.
+    Where the time is too short for that one, all of it is for the others: a change that was tried and not confirmed
+    tells more than none.
     """
-    processes = (budget_s - spent_s) / later_s
-    if processes >= 2 * ROUNDS + 1:
-        last_s = max(LAST_SHARE * budget_s, 2 * ROUNDS * later_s)
-    else:
-        last_s = 2 * later_s if processes >= 2 + 1 else 0.0
+    can_confirm = budget_s - spent_s >= (2 * ROUNDS + 1) * later_s
+    last_s = max(LAST_SHARE * budget_s, 2 * ROUNDS * later_s) if can_confirm else 0.0
     until_s = budget_s - last_s
     single_s = SINGLE_SHARE * (until_s - spent_s)
     return (spent_s + single_s if until_s - spent_s - single_s >= later_s else until_s), until_s

@@ -8,7 +8,7 @@ from bench.analysis.forecast import CONFIDENCE
 from bench.analysis.frame import rows_of
 from bench.analysis.scaling import SAME_WITHIN
 from bench.report.column import Column
-from bench.report.format import MISSING, exact_duration, number_about, plain, ratio_about, size
+from bench.report.format import MISSING, exact_duration, number_about, percent, plain, ratio_about, size
 from bench.report.labels import calls_word
 from bench.report.section import Section
 from bench.report.summary import Summary, describe_run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.analysis.tuned import Setting, Tuned
     from bench.records import Cell
 
+DISTURBED_PERCENT = 10.0  # of the cores' time, taken by other processes: as much as many a gain is
 INTERVAL = f"{100 * CONFIDENCE:.0f} %"
 LEGEND = (
     f"in brackets: {INTERVAL} intervals; times: images/s over the default's, * where both were measured in turns "
@@ -53,7 +54,7 @@ def summarize_tuning(report: Report, tuned: Tuned) -> Summary:
         measures.insert(3, column("GPU memory", lambda setting: size(setting.peak_gpu_bytes)))
     return Summary(
         title=plain(f"{report.run.name}: {default.model.name}"),
-        answers=tuple(map(plain, _answers(tuned))),
+        answers=tuple(map(plain, [*_answers(tuned), *_disturbed(report)])),
         about=(*describe_run(report)[:-1], plain(f"default: {_whole(default)}")),
         names=(column("setting", lambda setting: setting_words(setting.cell, default), is_number=False),),
         measures=tuple(measures),
@@ -115,7 +116,17 @@ def _answers(tuned: Tuned) -> Iterator[str]:
         )
     if tuned.hopes:
         hopes = "; ".join(f"{setting_words(one.cell, default.cell)}, {about_setting(one)}" for one in tuned.hopes)
-        yield f"seemed faster, and was not compared in turns: {hopes}; give more time with --calibrate"
+        yield f"seemed faster, and was not confirmed in turns: {hopes}; give more time with --calibrate"
+
+
+def _disturbed(report: Report) -> Iterator[str]:
+    """Intervals are of processes that have their cores to themselves; where they had not, that comes first."""
+    shares = [share for share in report.trials["others_cpu_percent"].dropna().tolist() if share > DISTURBED_PERCENT]
+    if shares:
+        yield (
+            f"other processes took up to {percent(max(shares))} of the cores' time meanwhile, and what is said above "
+            "may be their doing: tune again on a quiet machine"
+        )
 
 
 def _why_default(tuned: Tuned) -> str:
