@@ -73,7 +73,8 @@ def backtest(runs: Sequence[RunData]) -> pd.DataFrame:
 
 def left_out(run: RunData) -> tuple[str, ...]:
     """Say which trials of a run have no row in its backtest, or not all of them, and why."""
-    said = ((data, _why_not(data) or _why_not_all(data)) for data in run.trials)
+    trainings = [data for data in run.trials if data.trial.mode == "train"]  # calibrations are what they are told from
+    said = ((data, _why_not(data) or _why_not_all(data)) for data in trainings)
     return tuple(f"{data.trial.cell.label}, seed {data.trial.seed}: {reason}" for data, reason in said if reason)
 
 
@@ -148,9 +149,10 @@ class _Training:
         until_s |= {_percent(share): share * wall_s for share in SHARES}
         for label, end_s in until_s.items():
             pace = find_pace(self._data.trial, self._data.events, until_s=end_s)
-            if pace is not None:
+            forecast = None if pace is None else forecast_time(pace)
+            if forecast is not None:
                 epochs = sum(epoch.end_s <= end_s for epoch in self._epochs)
-                yield from self._times(forecast_time(pace), _Seen(label=label, until_s=end_s, epochs=epochs))
+                yield from self._times(forecast, _Seen(label=label, until_s=end_s, epochs=epochs))
 
     def _from_calibration(self, calibrations: Sequence[tuple[Run, TrialData]]) -> Iterator[Row]:
         """Of several calibrations, the one nearest in time counts: a machine changes with the hours."""
@@ -164,10 +166,11 @@ class _Training:
             return
         _, run, nearest = min(same, key=lambda found: found[0])
         pace = find_pace(nearest.trial, nearest.events)
-        if pace is not None:
+        forecast = None if pace is None else forecast_time(pace)
+        if pace is not None and forecast is not None:
             is_disturbed = self._is_disturbed or bool(_measured(run, nearest).disturbances())
             seen = _Seen(label=CALIBRATION, until_s=pace.at_s, epochs=0)
-            yield from (row | {"disturbed": is_disturbed} for row in self._times(forecast_time(pace), seen))
+            yield from (row | {"disturbed": is_disturbed} for row in self._times(forecast, seen))
 
     def _times(self, forecast: TimeForecast, seen: _Seen) -> Iterator[Row]:
         for clock in CLOCKS:
@@ -196,7 +199,8 @@ class _Training:
             last = self._last_epoch(seen)
             if last is None or last <= number:
                 continue
-            found = extrapolate(accuracies[:number], last, num_images=self._cell.dataset.num_validation)
+            data = self._cell.dataset
+            found = extrapolate(accuracies[:number], last, num_images=data.num_validation, num_classes=data.num_classes)
             if found is not None:
                 forecast = Range(estimate=found.estimate, low=found.low, high=found.high)
                 yield self._row(ACCURACY, seen, forecast, accuracies[-1])
@@ -206,7 +210,8 @@ class _Training:
         if self._cell.budget_s is None:
             return self._cell.epochs
         pace = find_pace(self._data.trial, self._data.events, until_s=seen.until_s)
-        return None if pace is None else forecast_time(pace).epochs.estimate
+        forecast = None if pace is None else forecast_time(pace)
+        return None if forecast is None else forecast.epochs.estimate
 
     def _row(self, quantity: str, seen: _Seen, forecast: Range, actual: float) -> Row:
         is_accuracy = quantity == ACCURACY

@@ -111,5 +111,5 @@ def _transferred(found: Transferred, epochs: float, done: int) -> Expectation:
         by_epoch={number: value for number, value in known.items() if number > done},
         val=known.get(last),
         test=found.test if epochs == last else None,
-        source="; ".join([*source, *found.notes]),
+        source="; ".join([*source, *found.notes, *([f"after epoch {last} of {epochs:.3g}"] if epochs > last else [])]),
     )

@@ -43,7 +43,7 @@ def _flags(data: TrialData, *, train_s: float | None, sampler_percent: float | N
         yield "a training was stopped as hopeless: what it reached until then stands for it"
     if data.damaged_lines:
         yield f"journal lines that could not be read: {data.damaged_lines}"
-    if train_s is not None and train_s < SHORT_TRAINING_S:
+    if train_s is not None and train_s < SHORT_TRAINING_S and data.trial.mode == "train":
         yield f"short: {train_s:.1f} s of training"
     if sampler_percent is not None and sampler_percent > SAMPLER_PERCENT:
         yield f"sampling took {sampler_percent:.1f} % of a core"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,97 +73,144 @@ class TimeForecast:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Rest:
-    """What is still to come, in seconds."""
+class _Done:
+    """What a training has behind it; of a calibration its start-up alone is part of one.
+
+    Attributes:
+        at_s: The trial's clock.
+        train_s: Training, in seconds.
+        fit_s: With validation.
+        epochs: Passes over the training images.
+        begun: Epochs that have begun.
+        validated: Validations.
+        saved: Checkpoints.
+    """
+
+    at_s: float
+    train_s: float = 0.0
+    fit_s: float = 0.0
+    epochs: float = 0.0
+    begun: int = 0
+    validated: int = 0
+    saved: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Where the clocks stand at the end, in seconds, and after how many epochs that is."""
 
     train_s: float
-    validate_s: float
-    checkpoint_s: float
-    test_s: float
+    fit_s: float
+    wall_s: float
+    epochs: float
 
 
-def forecast_time(pace: Pace) -> TimeForecast:
+def forecast_time(pace: Pace) -> TimeForecast | None:
     """Tell how long a training will take: what was seen of it, and steps, epochs and test that are still to come.
 
-    Of a calibration, only the start-up is part of the training.
+    Args:
+        pace: What was seen.
+
+    Returns:
+        None where a budget leaves no time for a step.
+    """
+    off = math.exp(QUANTILE * _spread(pace))
+    typical, slow, quick = (_end(pace, slower) for slower in (1.0, off, 1 / off))
+    if typical is None or quick is None:
+        return None
+    slow = slow or typical  # where a budget leaves time for a step only just
+    per_epoch_s = _epoch_train_s(pace) + _validate_s(pace)
+    return TimeForecast(
+        train_s=_range(typical.train_s, slow.train_s, quick.train_s),
+        fit_s=_range(typical.fit_s, slow.fit_s, quick.fit_s),
+        wall_s=_range(typical.wall_s, slow.wall_s, quick.wall_s),
+        epochs=_range(typical.epochs, slow.epochs, quick.epochs),
+        epoch_s=_range(per_epoch_s, per_epoch_s * off, per_epoch_s / off),
+        images_per_s=forecast_speed(pace),
+        test_s=_test_s(pace) + END_S,
+        steps_seen=sum(map(len, pace.steps_s.values())),
+    )
+
+
+def forecast_speed(pace: Pace) -> Range:
+    """Tell how many training images a second a training makes.
 
     Args:
         pace: What was seen.
     """
+    off = math.exp(QUANTILE * _spread(pace))
+    images_per_s = pace.cell.dataset.num_train / _epoch_train_s(pace)
+    return _range(images_per_s, images_per_s * off, images_per_s / off)
+
+
+def _range(estimate: float, *ends: float) -> Range:
+    return Range(estimate=estimate, low=min(estimate, *ends), high=max(estimate, *ends))
+
+
+def _done(pace: Pace) -> _Done:
+    if pace.is_calibration:
+        return _Done(at_s=pace.start_s)
+    return _Done(
+        at_s=pace.at_s,
+        train_s=pace.train_s,
+        fit_s=pace.train_s + sum(pace.validate_s),
+        epochs=sum(pace.steps_done.values()) / pace.cell.steps_per_epoch,
+        begun=pace.epochs_begun,
+        validated=len(pace.validate_s),
+        saved=len(pace.checkpoint_s),
+    )
+
+
+def _end(pace: Pace, slower: float) -> _End | None:
+    """Where it ends if everything to come takes so many times as long as it did."""
+    done, cell = _done(pace), pace.cell
+    if cell.budget_s is not None:
+        return _end_of_budget(pace, done, slower)
+    epochs = cell.epochs or 0
+    before: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
+    left = {
+        height: max(0, count - before.get(height, 0))
+        for height, count in _steps_by_height(cell, epochs * cell.steps_per_epoch).items()
+    }
+    steps_s = sum(count * _step_s(pace, height) for height, count in left.items())
+    train_s = slower * (steps_s + max(0, epochs - done.begun) * pace.epoch_start_s)
+    validate_s = slower * max(0, epochs - done.validated) * _validate_s(pace)
+    checkpoint_s = slower * max(0, epochs - done.saved) * _checkpoint_s(pace)
+    return _End(
+        train_s=done.train_s + train_s,
+        fit_s=done.fit_s + train_s + validate_s,
+        wall_s=done.at_s + train_s + validate_s + checkpoint_s + slower * _test_s(pace) + END_S,
+        epochs=float(epochs),
+    )
+
+
+def _end_of_budget(pace: Pace, done: _Done, slower: float) -> _End | None:
+    """A budget fixes one clock; how many epochs that is, and with them the other clocks, follow."""
     cell = pace.cell
-    spread = _spread(pace)
-    epochs = float(cell.epochs) if cell.budget_s is None and cell.epochs else _budget_epochs(pace, 1.0)
-    rest = _rest(pace, epochs)
-    done_train_s = 0.0 if pace.is_calibration else pace.train_s
-    done_fit_s = 0.0 if pace.is_calibration else pace.train_s + sum(pace.validate_s)
-    done_s = pace.start_s if pace.is_calibration else pace.at_s
-    fit_s = rest.train_s + rest.validate_s
-    wall_s = fit_s + rest.checkpoint_s + rest.test_s + END_S
-    steps_seen = sum(map(len, pace.steps_s.values()))
-    per_epoch_s = _epoch_train_s(pace) + _validate_s(pace)
-    images_per_s = cell.dataset.num_train / _epoch_train_s(pace)
-    forecast = TimeForecast(
-        train_s=_plus(done_train_s, rest.train_s, spread),
-        fit_s=_plus(done_fit_s, fit_s, spread),
-        wall_s=_plus(done_s, wall_s, spread),
-        epochs=Range(estimate=epochs, low=epochs, high=epochs),
-        epoch_s=_plus(0.0, per_epoch_s, spread),
-        images_per_s=_plus(0.0, images_per_s, spread),
-        test_s=rest.test_s + END_S,
-        steps_seen=steps_seen,
+    train_s, validate_s = slower * _epoch_train_s(pace), slower * _validate_s(pace)
+    checkpoint_s, test_s = slower * _checkpoint_s(pace), slower * _test_s(pace) + END_S
+    left_s, between_s = {
+        "train": ((cell.budget_s or 0.0) - done.train_s, 0.0),
+        "fit": ((cell.budget_s or 0.0) - done.fit_s, validate_s),
+        "wall": ((cell.budget_s or 0.0) - done.at_s - test_s, validate_s + checkpoint_s),
+    }[cell.budget_clock]
+    if left_s - between_s < slower * _step_s(pace, None) and pace.is_calibration:
+        return None
+    begun = done.epochs % 1
+    # Each epoch ends with what comes between it and the next, the last one too, however much of it is made.
+    ends = max(1, math.floor(left_s / (train_s + between_s)))
+    while (left_s - ends * between_s) / train_s > ends - begun:
+        ends += 1
+    epochs = max((left_s - ends * between_s) / train_s, ends - 1 - begun, 0.0)
+    fit_s = done.fit_s + epochs * train_s + ends * validate_s
+    end = _End(
+        train_s=done.train_s + epochs * train_s,
+        fit_s=fit_s,
+        wall_s=done.at_s + fit_s - done.fit_s + ends * checkpoint_s + test_s,
+        epochs=done.epochs + epochs,
     )
-    return forecast if cell.budget_s is None else _within_budget(forecast, pace, spread)
-
-
-def _within_budget(forecast: TimeForecast, pace: Pace, spread: float) -> TimeForecast:
-    """Time is what was asked for, and how far it reaches is what is not known."""
-    cell = pace.cell
-    budget_s = cell.budget_s or 0.0
-    fixed = Range(estimate=budget_s, low=budget_s, high=budget_s)
-    epochs = Range(
-        estimate=_budget_epochs(pace, 1.0),
-        low=_budget_epochs(pace, math.exp(QUANTILE * spread)),
-        high=_budget_epochs(pace, math.exp(-QUANTILE * spread)),
-    )
-    return replace(
-        forecast,
-        train_s=fixed if cell.budget_clock == "train" else forecast.train_s,
-        fit_s=fixed if cell.budget_clock == "fit" else forecast.fit_s,
-        wall_s=fixed if cell.budget_clock == "wall" else forecast.wall_s,
-        epochs=epochs,
-    )
-
-
-def _rest(pace: Pace, epochs: float) -> _Rest:
-    cell = pace.cell
-    total = _steps_by_height(cell, round(epochs * cell.steps_per_epoch))
-    done: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
-    begun, validated, saved = (
-        (0, 0, 0) if pace.is_calibration else (pace.epochs_begun, len(pace.validate_s), len(pace.checkpoint_s))
-    )
-    left = {height: max(0, count - done.get(height, 0)) for height, count in total.items()}
-    train_s = sum(count * _step_s(pace, height) for height, count in left.items())
-    whole = math.ceil(epochs)
-    return _Rest(
-        train_s=train_s + max(0, whole - begun) * pace.epoch_start_s,
-        validate_s=max(0, whole - validated) * _validate_s(pace),
-        checkpoint_s=max(0, whole - saved) * _checkpoint_s(pace),
-        test_s=cell.dataset.num_test * _evaluate_image_s(pace),
-    )
-
-
-def _budget_epochs(pace: Pace, slower: float) -> float:
-    """Epochs that a budget reaches, where each takes so many times as long as it did."""
-    cell = pace.cell
-    budget_s = cell.budget_s or 0.0
-    per_epoch_s = _epoch_train_s(pace)
-    if cell.budget_clock != "train":
-        per_epoch_s += _validate_s(pace)
-    if cell.budget_clock == "wall":
-        test_s = cell.dataset.num_test * _evaluate_image_s(pace)
-        budget_s = max(0.0, budget_s - pace.start_s - (test_s + END_S) * slower)
-        per_epoch_s += _checkpoint_s(pace)
-    return budget_s / (per_epoch_s * slower)
+    known: dict[str, Any] = {f"{cell.budget_clock}_s": cell.budget_s}
+    return replace(end, **known)
 
 
 def _steps_by_height(cell: Cell, steps: int) -> dict[int | None, int]:
@@ -213,7 +260,12 @@ def _checkpoint_s(pace: Pace) -> float:
 def _evaluate_image_s(pace: Pace) -> float:
     if pace.evaluate_image_s is not None:
         return pace.evaluate_image_s
-    return EVALUATION_SHARE * _step_s(pace, None) / pace.cell.batch_size
+    images = min(pace.cell.batch_size, pace.cell.dataset.num_train)
+    return EVALUATION_SHARE * _step_s(pace, None) / images
+
+
+def _test_s(pace: Pace) -> float:
+    return pace.cell.dataset.num_test * _evaluate_image_s(pace)
 
 
 def _spread(pace: Pace) -> float:
@@ -230,9 +282,3 @@ def _bootstrapped(steps_s: NDArray[np.float64]) -> float:
     drawn = np.random.default_rng(0).integers(len(chunks), size=(RESAMPLES, len(chunks)))
     resampled = (means * weights)[drawn].sum(axis=1) / weights[drawn].sum(axis=1)
     return float(resampled.std() / means.mean())
-
-
-def _plus(done: float, rest: float, spread: float) -> Range:
-    """What is known and what is still to come."""
-    off = math.exp(QUANTILE * spread)
-    return Range(estimate=done + rest, low=done + rest / off, high=done + rest * off)

@@ -57,7 +57,9 @@ def _end_s(forecast: Forecast, epoch: int) -> float:
     pace, time = forecast.pace, forecast.time
     if pace is None or time is None:
         raise ValueError("a forecast without a pace has no points")
-    now_s, done = (pace.start_s, 0) if pace.is_calibration else (pace.at_s, forecast.epochs_done)
+    now_s, done = pace.start_s, 0.0
+    if not pace.is_calibration:
+        now_s, done = pace.at_s, sum(pace.steps_done.values()) / forecast.cell.steps_per_epoch
     left = time.epochs.estimate - done
     passed = min(epoch - done, left) / left if left > 0 else 1.0
     return now_s + passed * (time.wall_s.estimate - now_s - time.test_s)

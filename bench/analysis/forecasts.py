@@ -83,14 +83,21 @@ def _forecast(data: TrialData, row: Row, references: Sequence[ReferenceCurve], e
     if pace is None:
         why = row["reason"] or "it made no step"
         if row["status"] == "timeout":
-            why = f"no step ended in its share of the time ({why}); give more, such as --calibrate 5m"
+            why = f"no step ended in its share of the time ({why}); give more by --calibrate"
+        elif trial.mode == "calibrate" and row["reason"] == "has not begun":
+            why = "no time was left for its calibration; give more by --calibrate"
         return Forecast(cell=cell, row=row, reason=why)
     done = [event for event in surviving_events(data.events) if isinstance(event, Epoch)] * (trial.mode == "train")
     whole = [epoch for epoch in done if epoch.images >= cell.dataset.num_train]
-    has_ended = trial.mode == "train" and row["status"] in {"ok", "diverged", "hopeless"}
-    if has_ended and (epochs is None or epochs <= len(whole)):
-        return Forecast(cell=cell, row=row, pace=pace, reason=_nothing_left(row, len(whole)))
+    if row["status"] in {"diverged", "failed", "hopeless"}:
+        return Forecast(cell=cell, row=row, pace=pace, reason=f"it ended {row['status']}: {row['reason']}")
+    if trial.mode == "train" and row["status"] == "ok" and (epochs is None or epochs <= len(whole)):
+        reason = f"it has ended after {len(whole)} epochs; --epochs N says what more would bring"
+        return Forecast(cell=cell, row=row, pace=pace, reason=reason)
     time = forecast_time(pace)
+    if time is None:
+        reason = "its budget leaves no time for a step: what it covers besides, such as a validation, takes all of it"
+        return Forecast(cell=cell, row=row, pace=pace, reason=reason)
     return Forecast(
         cell=cell,
         row=row,
@@ -99,12 +106,6 @@ def _forecast(data: TrialData, row: Row, references: Sequence[ReferenceCurve], e
         time=time,
         expected=expect(cell, time.epochs.estimate, whole, references),
     )
-
-
-def _nothing_left(row: Row, epochs: int) -> str:
-    if row["status"] != "ok":
-        return f"it ended {row['status']}: {row['reason']}"
-    return f"it has ended after {epochs} epochs; --epochs N says what more would bring"
 
 
 def _row(forecast: Forecast) -> Row:

@@ -78,18 +78,25 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
     for block in steps:
         by_height.setdefault(block.image_height, []).append(block)
     begun_with = [next(group) for _, group in groupby(steps, key=lambda block: block.epoch)]
-    steps_s = {height: _after_first(blocks, begun_with) for height, blocks in by_height.items()}
-    ended_s = max([steps[-1].ends_s[-1], *(phase.end_s for phase in phases)])
+    # A GPU's steps are stamped when they are handed over: only all of an epoch's together tell how long they took.
+    after_first = _means_of_epochs if trial.cell.device.kind == "gpu" else _after_first
+    steps_s = {height: after_first(blocks, begun_with) for height, blocks in by_height.items()}
+    # What follows the last epoch is still to come where more of them are asked for.
+    ended_s = max([steps[-1].ends_s[-1], *(phase.end_s for phase in phases if phase.epoch is not None)])
     # A calibration evaluates before its first step, in no phase: no training does.
     before_s = [phase.end_s for phase in phases if phase.end_s <= steps[0].start_s]
     is_calibration = trial.mode == "calibrate"
+    # Under a budget that covers it, a training times its evaluation too before it begins.
+    looks = trial.cell.budget_s is not None and (
+        trial.cell.budget_clock == "wall" or (trial.cell.budget_clock == "fit" and trial.cell.dataset.num_validation)
+    )
     return Pace(
         cell=trial.cell,
         is_calibration=is_calibration,
         at_s=ended_s,
-        start_s=max(before_s, default=0.0) if is_calibration else steps[0].start_s,
+        start_s=max(before_s, default=0.0) if is_calibration and not looks else steps[0].start_s,
         steps_s=steps_s,
-        epoch_start_s=_epoch_start_s(begun_with, steps_s),
+        epoch_start_s=0.0 if trial.cell.device.kind == "gpu" else _epoch_start_s(begun_with, steps_s),
         epochs_begun=len(begun_with),
         steps_done={height: sum(sum(block.counts) for block in blocks) for height, blocks in by_height.items()},
         train_s=sum(block.ends_s[-1] - block.start_s for block in steps),
@@ -125,8 +132,19 @@ def _took_s(phase: PhaseDone) -> float:
 
 def _after_first(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArray[np.float64]:
     """The steps but those that were stamped together at an epoch's begin; all of them if there are no others."""
-    later = [_without_first(block) if block in begun_with else block for block in blocks]
+    first = set(map(id, begun_with))
+    later = [_without_first(block) if id(block) in first else block for block in blocks]
     return step_times_s([block for block in later if block.counts] or blocks)
+
+
+def _means_of_epochs(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArray[np.float64]:  # noqa: ARG001 -- as above
+    """For each step the mean of its epoch."""
+    means = []
+    for _, group in groupby(blocks, key=lambda block: block.epoch):
+        epoch = list(group)
+        count = sum(sum(block.counts) for block in epoch)
+        means.append(np.full(count, sum(block.ends_s[-1] - block.start_s for block in epoch) / count))
+    return np.concatenate(means)
 
 
 def _without_first(block: Steps) -> Steps:

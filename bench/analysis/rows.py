@@ -344,7 +344,7 @@ class TrialRows:
 
     def _off_budget(self) -> str | None:
         result, cell = self._data.result, self._data.trial.cell
-        if result is None or result.status != "ok":
+        if result is None or result.status != "ok" or self._data.trial.mode == "calibrate":
             return None
         train_s, fit_s = self._phases_s.get("train"), self._fit_s()
         spent_s = {"train": train_s, "fit": fit_s, "wall": result.wall_s}[cell.budget_clock]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import TYPE_CHECKING
 
-from bench.analysis.forecast import QUANTILE, Range, forecast_time
+from bench.analysis.forecast import QUANTILE, Range, forecast_speed
 from bench.analysis.pace import find_pace
 from bench.analysis.scaling import SAME_WITHIN
 from bench.records import Memory, Runtime
@@ -150,7 +150,7 @@ def _read_timing(data: TrialData) -> Timing:
     return Timing(
         cell=trial.cell,
         seed=trial.seed,
-        rate=None if pace is None else forecast_time(pace).images_per_s,
+        rate=None if pace is None else forecast_speed(pace),
         cost_s=data.result.wall_s if data.result else 0.0,
         reason=_reason(data) if pace is None else "",
         peak_rss_bytes=peaks[-1].peak_rss_bytes if peaks else None,

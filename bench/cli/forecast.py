@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 EXIT_UNFINISHED = 1
 EXIT_INTERRUPTED = 130
-REPORT_S = 4.0  # loading pandas, reading the folder, writing the tables
-SHORTEST_S = 1.0
+REPORT_S = 6.0  # loading pandas, reading the folder, writing the tables
+SHORTEST_S = 5.0  # in less, TensorFlow is hardly loaded: a calibration with so little is not begun
+# What says how a run ends, or what devices attain, says nothing of a forecast.
+NOT_FORECAST = ("timeout", "stop-when", "target", "peak")
 
 Paths = list[Path] | None
 CALIBRATE_HELP = "The longest that all calibrations together may take: 90s, 2m."
@@ -67,9 +69,16 @@ def forecast(
         from bench.cli.console import console
         from bench.cli.report import render_forecast
 
-        for folder in from_run:
-            render_forecast(folder, console(), epochs=flags.get("epochs"))
+        epochs = flags.get("epochs")
+        if epochs is not None and epochs < 1:
+            raise UsageError(f"--epochs must be at least 1; received {epochs}")
+        found = [render_forecast(folder, console(), epochs=epochs) for folder in from_run]
+        if not any(found):
+            raise typer.Exit(EXIT_UNFINISHED)
         return
+
+    if given := [f"--{flag}" for flag in NOT_FORECAST if flag in flags]:
+        raise UsageError(f"{', '.join(given)} is of a run; a forecast says how long that takes, whatever ends it")
 
     from bench.cli.console import warn
     from bench.launch.planning import calibrations, prepare
@@ -114,5 +123,10 @@ def _carry_out(prepared: Prepared, *, ends_s: float) -> None:
 
 
 def _shares(ends_s: float) -> Callable[[int], float]:
-    """What one calibration leaves of its share, those after it have."""
-    return lambda left: max(SHORTEST_S, (ends_s - time.monotonic()) / left)
+    """What one calibration leaves of its share, those after it have; 0 where that is too little to begin."""
+
+    def share_s(left: int) -> float:
+        left_s = (ends_s - time.monotonic()) / left
+        return left_s if left_s >= SHORTEST_S else 0.0
+
+    return share_s

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -80,6 +82,7 @@ def render_forecast(
     Returns:
         Whether anything is forecast.
     """
+    from bench.analysis.forecast_points import forecast_points
     from bench.analysis.forecasts import make_forecasts
     from bench.analysis.frame import frames
     from bench.cli.console import warn
@@ -98,6 +101,8 @@ def render_forecast(
     for line in (*known.warnings, *unused_prices(asked, loaded)):
         warn(line)
     found = make_forecasts(data, loaded, known.curves, epochs=epochs)
+    if asked.by != "t_s" and forecast_points(found, asked.prices)[asked.by].isna().all():
+        raise UsageError(f"a forecast's curves know no {'prices' if asked.by == 'money' else 'energy'}; ask by time")
     summary = summarize_forecast(loaded, found, asked)
     terminal.print(summary_view(summary))
     written = write_forecast(folder, loaded, found, summary)

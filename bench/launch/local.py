@@ -154,7 +154,7 @@ class LocalRun:
                     self._observer.trial_started(self._trial, point.attempt, point.spent, point.epochs)
                     by_itself = self._watch(process, ours, sampler, samples, tail)
                 if not by_itself:
-                    ended = "interrupted", "stopped by the user; `--resume` takes it up"
+                    ended = "interrupted", "stopped by the user" + self._next_step
             except Overdue as overdue:
                 ended = "timeout", str(overdue)
             except Hopeless as hopeless:
@@ -223,11 +223,12 @@ class LocalRun:
         awaited = [channel] if self._stop_requests is None else [channel, self._stop_requests]
         # What the worker started may outlive it and hold its end of the channel: then only `poll` tells.
         while process.poll() is None:
-            ready, _, _ = select.select(awaited, [], [], sampler.due_in())
+            ready, _, _ = select.select(awaited, [], [], self._patience_s(sampler.due_in()))
             if ready:
                 return channel in ready
             sample = sampler.poll()
             if sample is None:
+                self._check_time(self._clock())
                 continue
             samples.append(sample)
             self._observer.sampled(self._trial, sample)
@@ -240,9 +241,7 @@ class LocalRun:
     def _check(self, sample: Sample) -> None:
         if sample.cpu_percent is None or sample.cpu_percent > 0:
             self._alive_s = sample.t_s
-        if self._timeout_s is not None and sample.t_s > self._timeout_s:
-            flag = "its share of --calibrate," if self._trial.mode == "calibrate" else "--timeout"
-            raise Overdue(f"not finished within {flag} {self._timeout_s:.3g} s")
+        self._check_time(sample.t_s)
         if sample.t_s - self._alive_s > self._silence_s:
             raise Overdue(
                 f"no sign of life for {self._silence_s:g} s: it wrote no event and used no CPU time; "
@@ -255,6 +254,20 @@ class LocalRun:
                 f"it said more than {LONGEST_LOG_BYTES:,} bytes and was ended, for the disk's sake; the beginning of "
                 f"{self._folder.log} has why"
             )
+
+    @property
+    def _next_step(self) -> str:
+        return "" if self._trial.mode == "calibrate" else "; `--resume` takes it up"
+
+    def _patience_s(self, due_s: float) -> float:
+        """Time until something is due: a sample, or the end of the trial's time."""
+        left_s = due_s if self._timeout_s is None else self._timeout_s - self._clock()
+        return max(0.0, min(due_s, left_s))
+
+    def _check_time(self, now_s: float) -> None:
+        if self._timeout_s is not None and now_s > self._timeout_s:
+            flag = "its share of --calibrate," if self._trial.mode == "calibrate" else "--timeout"
+            raise Overdue(f"not finished within {flag} {self._timeout_s:.3g} s")
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:

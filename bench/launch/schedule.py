@@ -99,7 +99,7 @@ def record(folder: RunFolder, trial: Trial, result: Result, observer: Observer) 
     """Write how a trial ended, then tell."""
     place = folder.trial(trial.key)
     place.write_result(result)
-    if result.status in SETTLED:
+    if result.status in SETTLED or trial.mode == "calibrate":  # which nobody takes up
         shutil.rmtree(place.checkpoint, ignore_errors=True)
     observer.trial_ended(trial, result)
 

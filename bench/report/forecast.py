@@ -29,14 +29,14 @@ from bench.report.format import (
     size,
     times,
 )
-from bench.report.labels import setting_labels
+from bench.report.labels import epochs_word, setting_labels
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.section import Section
 from bench.report.summary import Summary, describe_run
 from bench.report.tradeoff import tradeoff_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from bench.analysis.forecasts import Forecast
     from bench.analysis.frame import Report
@@ -67,11 +67,14 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
     section = tradeoff_section(pd.concat(kept), cells(report.trials), setting, question) if kept else None
     return Summary(
         title=plain(report.run.name),
-        answers=tuple(map(plain, [*_answers(known), *_total(report, rows)])),
+        answers=tuple(
+            map(plain, [*_answers(known, {trial.cell.epochs for trial in report.run.trials}), *_total(report, rows)])
+        ),
         about=describe_run(report),
         names=(
             column("model", known, lambda row: row["model"], is_number=False),
             column("device", known, setting, is_number=False),
+            *_seeds(known),
         ),
         measures=tuple(_measures(known)),
         notes=column("notes", known, lambda row: numbers[row["key"]]) if flags else None,
@@ -82,9 +85,16 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
             for row in rows
             if row["wall_s"] is None
         ),
+        failures_title="No forecast",
         tradeoffs=(),
         sections=tuple(part for part in [_sources(known, setting), section] if part is not None),
     )
+
+
+def _seeds(rows: Sequence[Row]) -> Iterator[Column]:
+    """Which seed it is, where a cell has several."""
+    if len({row["cell"] for row in rows}) < len(rows):
+        yield column("seed", rows, lambda row: str(row["seed"]))
 
 
 def _are_calibrations(forecasts: Sequence[Forecast]) -> bool:
@@ -95,12 +105,12 @@ def _numbers(forecast: Forecast, flags: Sequence[str]) -> str:
     return ",".join(str(flags.index(flag) + 1) for flag in forecast.row["flags"])
 
 
-def _answers(rows: Sequence[Row]) -> Iterator[str]:
+def _answers(rows: Sequence[Row], asked: Container[int | None]) -> Iterator[str]:
     """The question that was asked before the hours are spent: how long, and for what."""
     first = {row["cell"]: row for row in reversed(rows)}  # of several seeds, the first one
     for device, setting, compared in comparable([*first.values()], first):
         ordered = sorted(compared, key=lambda row: float(row["wall_s"]))
-        text = " · ".join(f"{row['model']} {_time(row)} → {_accuracy(row)}" for row in ordered)
+        text = " · ".join(f"{row['model']} {_time(row, asked)} → {_accuracy(row)}" for row in ordered)
         yield f"on {place(device, setting)}: {text}{_difference(ordered)}"
 
 
@@ -117,9 +127,11 @@ def _total(report: Report, rows: Sequence[Row]) -> Iterator[str]:
     yield f"{which}: {_sign(duration_about(*sums))}"
 
 
-def _time(row: Row) -> str:
+def _time(row: Row, asked: Container[int | None]) -> str:
+    """How long it takes; for how many epochs, where the run was not asked for these."""
     if row["budget_s"] is None:
-        return _about(row, "wall_s", duration_about)
+        epochs = "" if row["epochs_asked"] in asked else f"for {epochs_word(row['epochs_asked'])} "
+        return epochs + _about(row, "wall_s", duration_about)
     return f"in {exact_duration(row['budget_s'])} {_about(row, 'epochs', number_about)} epochs"
 
 
@@ -181,9 +193,7 @@ def _legend(rows: Sequence[Row]) -> str:
     if any(row["train_joules"] is not None for row in rows):
         legend += "; energy: of the training"
     if any(row["steps_seen"] < FEW_STEPS for row in rows):
-        legend += (
-            f"; fewer than {FEW_STEPS} steps seen: the interval is wide, and --calibrate 5m would make it narrower"
-        )
+        legend += f"; fewer than {FEW_STEPS} steps seen: the interval is wide"
     return legend
 
 

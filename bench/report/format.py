@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import floor, log10
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,8 @@ def money(amount: float | None) -> str:
 
 def duration_about(seconds: float, low_s: float | None, high_s: float | None) -> str:
     """Time that is expected, with its interval in the same unit, such as `11.7 h (11.1–12.9)`."""
-    divisor, unit = next((d, u) for d, u in ((1, "s"), (60, "min"), (3600, "h")) if seconds < 99.5 * d or u == "h")
+    units = ((0.001, "ms", 0.9995), (1, "s", 99.5), (60, "min", 5970), (3600, "h", math.inf))
+    divisor, unit = next((divisor, unit) for divisor, unit, below_s in units if seconds < below_s)
     ends = (None if end is None else end / divisor for end in (low_s, high_s))
     return _about(seconds / divisor, *ends, unit=f" {unit}")
 
@@ -145,7 +147,7 @@ def number_about(value: float, low: float | None, high: float | None) -> str:
 
 
 def _about(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
-    decimals = 0 if value >= 99.5 else 1
+    decimals = _decimals(value)
 
     def shown(number: float) -> str:
         return f"{number:,.{decimals}f}"

@@ -47,7 +47,7 @@ def summary_markdown(summary: Summary, report: Report) -> str:
         _table([*summary.names, *summary.measures, *([summary.notes] if summary.notes else [])]),
         escape(summary.legend) + ".",
         *_list_below("Notes", summary.flags, numbered=True),
-        *_list_below("Not ok", summary.failures),
+        *_list_below(summary.failures_title, summary.failures),
         *_list_below("Small against large", summary.tradeoffs),
         *chain.from_iterable(map(_section, summary.sections)),
         *_phases(report),

@@ -46,6 +46,7 @@ class Summary:
 
     Attributes:
         title: The run's name.
+        failures_title: Above the failures.
         answers: What matters most, in sentences; none where the tables say it.
         about: The machine, the data and what was asked for, a line each.
         names: Columns that say which cell it is.
@@ -69,6 +70,7 @@ class Summary:
     tradeoffs: tuple[str, ...]
     sections: tuple[Section, ...]
     answers: tuple[str, ...] = ()
+    failures_title: str = "Not ok"
 
 
 def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:

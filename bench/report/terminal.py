@@ -45,7 +45,7 @@ def summary_view(summary: Summary) -> RenderableType:
         StackedTable(summary.names, summary.measures, summary.notes),
         Paragraph(summary.legend, style="dim"),
         *_lines_below("Notes", [f"{number}  {flag}" for number, flag in enumerate(summary.flags, start=1)]),
-        *_lines_below("Not ok", summary.failures),
+        *_lines_below(summary.failures_title, summary.failures),
         *_lines_below("Small against large", summary.tradeoffs),
         *chain.from_iterable(map(_section, summary.sections)),
     )

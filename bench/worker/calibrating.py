@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -50,6 +51,17 @@ class CalibrationCourse(BudgetCourse):
         super().__init__(budget_s, "train", aftermath=none, spent=None, steps_per_execution=steps_per_execution)
         self._runs_through = runs_through
         self._enough_s = enough_s
+        self._steps_s: list[float] = []
+
+    def begin_epoch(self, now_s: float) -> None:
+        """An epoch begins; the checkpoint before it has taken of the time too."""
+        if self._began_s is None:
+            self._began_s = self._zero_s = now_s
+
+    def end_steps(self, step_s: float) -> None:
+        """Steps took so long each: the middle one counts, since an epoch's last one may be of few images."""
+        self._steps_s.append(step_s)
+        super().end_steps(median(self._steps_s))
 
     def is_over(self, now_s: float) -> bool:
         """Whether a step more would tell little, or end too late."""
