@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bench.analysis.forecast import BETWEEN, END_S, EVALUATION_SHARE, Range, forecast_time
 from bench.analysis.pace import Pace, find_pace
 from bench.recipe import Recipe
 from bench.records import TrialData
 from calibrations_for_tests import BEGUN_S, EVALUATED_S, blocks, calibration
-from records_for_tests import ok_trial, start_up, trial
+from records_for_tests import GPU, ok_trial, start_up, trial
 
 
 def pace_of(data: TrialData, until_s: float | None = None) -> Pace:
@@ -97,15 +98,58 @@ def test_intervals_hold_what_they_promise_if_processes_differ_as_assumed() -> No
     assert 0.85 <= held / 300 <= 0.96
 
 
-@pytest.mark.parametrize(("clock", "epochs"), [("train", 6.0), ("fit", 5.0), ("wall", (60 - 5.5 - 4 - END_S) / 12.5)])
+@pytest.mark.parametrize(
+    ("clock", "epochs"), [("train", 6.0), ("fit", 5.0), ("wall", (60 - BEGUN_S - 4 - END_S - 4 * 2.5) / 10)]
+)
 def test_a_budget_fixes_the_time_and_leaves_the_epochs_open(clock: str, epochs: float) -> None:
-    """Epochs of 10 s, 2 s of validation and half a second for a checkpoint, in a minute of each clock."""
+    """Epochs of 10 s, 2 s of validation and half a second for a checkpoint, in a minute of each clock.
+
+    A part of an epoch ends with a whole validation and checkpoint, and the clocks stand in their order.
+    """
     asked = trial(epochs=None, budget_s=60.0, budget_clock=clock)  # type: ignore[arg-type]
     found = forecast_time(pace_of(calibration(asked)))
     assert found.epochs.estimate == pytest.approx(epochs)
     assert found.epochs.low < found.epochs.estimate < found.epochs.high
     known = {"train": found.train_s, "fit": found.fit_s, "wall": found.wall_s}[clock]
     assert (known.low, known.estimate, known.high) == (60.0, 60.0, 60.0)
+    assert found.train_s.estimate <= found.fit_s.estimate < found.wall_s.estimate
+    ends = {"train": 6, "fit": 5, "wall": 4}[clock]
+    assert found.fit_s.estimate == pytest.approx(10 * found.epochs.estimate + 2 * ends)
+
+
+def test_a_budget_without_time_for_a_step_is_not_forecast() -> None:
+    """Where validation and test alone take longer, there is no number of epochs to tell."""
+    for clock, budget_s in (("fit", 2.5), ("wall", 12.0)):
+        asked = trial(epochs=None, budget_s=budget_s, budget_clock=clock)  # type: ignore[arg-type]
+        assert forecast_time(pace_of(calibration(asked))) is None
+
+
+def test_what_is_spent_of_a_budget_is_spent() -> None:
+    """Five epochs of 11 s are behind it; of 110 s, five more are to come, however fast the steps are said to be."""
+    asked = trial(epochs=None, budget_s=110.0, budget_clock="fit")  # type: ignore[arg-type]
+    events = ok_trial(trial(epochs=5)).events
+    found = forecast_time(pace_of(TrialData(trial=asked, events=events)))
+    assert found is not None
+    assert found.epochs.estimate == pytest.approx(10.0)
+    assert found.epochs.low > 9.0
+
+
+def test_steps_of_a_gpu_are_told_by_their_epoch() -> None:
+    """They are stamped when they are handed over: a block that had to wait for the others is no pause."""
+    asked = trial(device=GPU, epochs=10)
+    handed_over = blocks([0.1] * 9 + [9.1], start_s=5.0)
+    pace = pace_of(TrialData(trial=asked, events=(*start_up(asked), *handed_over)))
+    assert forecast_time(pace).train_s.estimate == pytest.approx(100.0)  # type: ignore[union-attr]
+
+
+def test_a_finished_training_is_not_tested_twice() -> None:
+    """With more epochs, its own test comes later, not besides."""
+    data = ok_trial(trial(epochs=2))
+    longer = forecast_time(pace_of(replace(data, trial=trial(epochs=4))))
+    unfinished = forecast_time(pace_of(replace(data, trial=trial(epochs=4), events=data.events[:-4])))
+    assert longer is not None
+    assert unfinished is not None
+    assert longer.wall_s.estimate == pytest.approx(unfinished.wall_s.estimate)
 
 
 def staged(**cell: object) -> TrialData:
@@ -126,6 +170,7 @@ def test_stages_have_their_share_of_the_steps() -> None:
 def test_stages_have_their_share_of_a_budget() -> None:
     """Half of the time at 4 steps a second, half of it at one: 25 steps in 10 s, ten to an epoch."""
     data = staged(epochs=None, budget_s=10.0, budget_clock="train")
+    data = replace(data, trial=replace(data.trial, mode="calibrate"))
     assert forecast_time(pace_of(data)).epochs.estimate == pytest.approx(2.5, rel=1e-3)
 
 

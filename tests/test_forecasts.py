@@ -279,7 +279,7 @@ def test_the_whole_run_is_summed_up() -> None:
     data = replace(data, run=replace(data.run, config=RunConfig(repeats=2)))
     report = frames(data)
     assert summarize_forecast(report, make_forecasts(data, report, ())).answers[-1] == (
-        "all 4 trainings: ~3.2 min (3.0–3.4)"
+        "all 4 trainings: ~3.18 min (2.96–3.42)"
     )
     assert "trainings" not in view(calibration(trial(epochs=3))).partition("Example CPU")[0]
 
@@ -312,7 +312,7 @@ def test_a_budget_is_told_by_how_far_it_reaches() -> None:
     """In a minute, so many epochs, with their interval."""
     asked = trial(epochs=None, budget_s=60.0, budget_clock="fit")  # type: ignore[arg-type]
     text = " ".join(view(calibration(asked)).split())
-    assert "small in 1 min ~5.0 (" in text
+    assert "small in 1 min ~5.00 (" in text
 
 
 def test_few_steps_are_named() -> None:
@@ -332,7 +332,8 @@ def test_few_steps_are_named() -> None:
         (share_about(0.381, 0.37, 0.392), "38.1 % (37.0–39.2)"),
         (share_about(0.61, None, None), "61.0 %"),
         (number_about(1138, 1090, 1190), "1,138 (1,090–1,190)"),
-        (number_about(5.8, 5.5, 6.1), "5.8 (5.5–6.1)"),
+        (number_about(5.8, 5.5, 6.1), "5.80 (5.50–6.10)"),
+        (duration_about(0.004, 0.003, 0.005), "4.00 ms (3.00–5.00)"),
     ],
 )
 def test_what_is_expected_is_shown_with_its_interval(shown: str, text: str) -> None:

@@ -73,7 +73,8 @@ def backtest(runs: Sequence[RunData]) -> pd.DataFrame:
 
 def left_out(run: RunData) -> tuple[str, ...]:
     """Say which trials of a run have no row in its backtest, or not all of them, and why."""
-    trainings = [data for data in run.trials if data.trial.mode == "train"]  # calibrations are what they are told from
+    # Beside trainings, calibrations are what they are told from.
+    trainings = [data for data in run.trials if data.trial.mode == "train"] or run.trials
     said = ((data, _why_not(data) or _why_not_all(data)) for data in trainings)
     return tuple(f"{data.trial.cell.label}, seed {data.trial.seed}: {reason}" for data, reason in said if reason)
 

@@ -81,6 +81,7 @@ def extrapolate(
     known = {epoch: accuracy for epoch, accuracy in enumerate(accuracies, start=1) if math.isfinite(accuracy)}
     if len(known) < MIN_EPOCHS or not _has_begun_to_learn(max(known.values()), num_classes, num_images):
         return None
+    seen = len(known)
     known = _thinned(known)
     from bench.analysis.learning_curves import predict  # noqa: PLC0415 -- until then, watching a run needs no NumPy
 
@@ -90,7 +91,7 @@ def extrapolate(
         low=low,
         high=high,
         confidence=confidence,
-        seen=len(accuracies),
+        seen=seen,
         epochs=float(epochs),
     )
 

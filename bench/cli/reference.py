@@ -62,7 +62,7 @@ def list_curves() -> None:
     shelf = load()
     for line in shelf.warnings:
         warn(line)
-    listing = table("model and data", "training", "seeds", "at the end", "from")
+    listing = table("model and data", "training", "seeds", "at the end")
     for one in shelf.references:
         curve = one.curve
         listing.add_row(
@@ -70,7 +70,6 @@ def list_curves() -> None:
             _training(curve),
             ", ".join("–" if seed.seed is None else str(seed.seed) for seed in curve.seeds),
             _accuracy(curve),
-            "\n".join(plain(_source(source)) for source in curve.provenance),
         )
     if not shelf.references:
         terminal.print("no reference curves; `python -m bench reference add RUN` takes them from a run")
@@ -79,7 +78,8 @@ def list_curves() -> None:
     terminal.print("at the end: accuracy on the validation and on the test images, the median of the seeds")
     for one in shelf.references:
         where = "came with the program" if one.is_shipped else f"in {one.path.parent}"
-        terminal.print(f"{one.name}: {where}", soft_wrap=True)
+        sources = "; ".join(map(_source, one.curve.provenance))
+        terminal.print(plain(f"{one.name}: {where}; {sources}"), soft_wrap=True)
 
 
 @reference.command()

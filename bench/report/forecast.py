@@ -59,6 +59,7 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
     rows = rows_of(frame)
     setting = setting_labels(rows)
     known = [row for row in rows if row["wall_s"] is not None]
+    asked = {trial.cell.epochs for trial in report.run.trials}
     flags = tuple(dict.fromkeys(flag for forecast in forecasts for flag in forecast.row["flags"]))
     numbers = {forecast.row["key"]: _numbers(forecast, flags) for forecast in forecasts}
     points = [curve_points(report.trials, report.epochs, question.prices), forecast_points(forecasts, question.prices)]
@@ -67,9 +68,7 @@ def summarize_forecast(report: Report, forecasts: Sequence[Forecast], question: 
     section = tradeoff_section(pd.concat(kept), cells(report.trials), setting, question) if kept else None
     return Summary(
         title=plain(report.run.name),
-        answers=tuple(
-            map(plain, [*_answers(known, {trial.cell.epochs for trial in report.run.trials}), *_total(report, rows)])
-        ),
+        answers=tuple(map(plain, [*_answers(known, asked), *_total(report, rows)])),
         about=describe_run(report),
         names=(
             column("model", known, lambda row: row["model"], is_number=False),
