@@ -280,16 +280,20 @@ def test_a_trial_is_hopeless_after_two_forecasts_below_its_target() -> None:
 
 
 def test_one_forecast_below_the_target_is_not_enough() -> None:
-    """A fifth epoch that falls out of line is not acted upon; one that the sixth confirms is."""
-    accuracies = [0.30, 0.40, 0.46, 0.50, 0.30, 0.30]
-    before, one = (extrapolate(accuracies[:seen], 15, num_images=100, confidence=CONFIDENCE_TO_STOP) for seen in (4, 5))
+    """A ninth epoch that falls out of line is not acted upon; a tenth that confirms it is."""
+    accuracies = [*COARSE[:8], 0.35, 0.35]
+    images = replace(DATASET, num_validation=5000)
+    before, one = (
+        extrapolate(accuracies[:seen], 20, num_images=5000, num_classes=100, confidence=CONFIDENCE_TO_STOP)
+        for seen in (8, 9)
+    )
     assert before is not None
     assert one is not None
     assert one.high < before.high
     target = (one.high + before.high) / 2
-    assert not verdicts(accuracies[:5], target, epochs=15)
-    (why,) = verdicts(accuracies, target, epochs=15)
-    assert why.endswith("stopped after epoch 6")
+    assert not verdicts(accuracies[:9], target, epochs=20, dataset=images)
+    (why,) = verdicts(accuracies, target, epochs=20, dataset=images)
+    assert why.endswith("stopped after epoch 10")
 
 
 def test_a_net_that_has_not_begun_to_learn_is_not_told() -> None:

@@ -218,14 +218,14 @@ def test_curves_are_added_listed_and_removed_by_command(shelf: Path, tmp_path: P
         assert word in listed.stdout
     removed = hourglass("reference", "remove", mine.name)
     assert removed.returncode == 0, removed.stderr
-    assert not list(shelf.iterdir())
+    assert not list(shelf.glob("*.json"))
     again = hourglass("reference", "remove", mine.name)
     assert again.returncode == 2
     assert "`python -m bench reference list` lists them" in again.stderr
     elsewhere = hourglass("reference", "add", run, "--to", tmp_path / "elsewhere")
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert len(load([tmp_path / "elsewhere"]).curves) == 1
-    assert not list(shelf.iterdir())
+    assert not list(shelf.glob("*.json"))
 
 
 def test_a_damaged_file_does_not_keep_the_others_from_being_listed(
@@ -239,7 +239,7 @@ def test_a_damaged_file_does_not_keep_the_others_from_being_listed(
     assert "half.json is damaged" in said.err.replace("\n", " ")
     assert "mnist_cnn" in said.out
     commands.remove("half")
-    assert not list(shelf.iterdir())
+    assert not list(shelf.glob("*.json"))
 
 
 def test_the_commands_are_there() -> None:
