@@ -122,6 +122,16 @@ def describe(recipe: Recipe) -> str:
     return ", ".join(f"{name}={show(value)}" for name, value in said.items()) or "all defaults"
 
 
+def beyond_defaults(recipe: Recipe) -> dict[str, object]:
+    """Return what a recipe has that is not the default: the same for equal recipes, however they were written.
+
+    What msgspec encodes also has a default that was written out.
+    """
+    plain = Recipe()
+    said = {name: getattr(recipe, name) for name in Recipe.__struct_fields__}
+    return {name: value for name, value in said.items() if value != getattr(plain, name)}
+
+
 def differing_fields(recipes: Iterable[Recipe]) -> tuple[str, ...]:
     """Return the names of the fields that are not the same in all of some recipes."""
     several = list(recipes)

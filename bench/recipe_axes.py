@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.errors import UsageError
-from bench.recipe import Recipe, show
+from bench.recipe import Recipe, beyond_defaults, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,9 +99,8 @@ def _hint(name: str) -> str:
 
 def _canonical(recipe: Recipe) -> Recipe:
     """Leave to the defaults what equals them: msgspec leaves out a default only if it is the very same object."""
-    said = {name: getattr(recipe, name) for name in Recipe.__struct_fields__}
-    plain = Recipe()
-    return Recipe(**{name: value for name, value in said.items() if value != getattr(plain, name)})
+    said: dict[str, Any] = beyond_defaults(recipe)
+    return Recipe(**said)
 
 
 def _partial(name: str) -> type[msgspec.Struct]:

@@ -442,12 +442,12 @@ def test_a_hopeless_trial_is_ended_for_good_and_the_rest_goes_on(tmp_path: Path)
     """It is a row with its forecast, leaves neither process nor checkpoint, and is not tried again."""
     folder, run = make_run(tmp_path / "run", trials=2, epochs=9)
     observer = Silent()
-    run_trials(folder, run, observer=observer, command=worker("stagnate", "ok"), judges=give_up_below(0.5))
+    run_trials(folder, run, observer=observer, command=worker("stagnate", "ok"), judges=give_up_below(0.9))
     first, second = (row.result for row in read_run(folder.path).trials)
     assert first is not None
     assert second is not None
     assert (first.status, second.status) == ("hopeless", "ok")
-    assert "after 9 epochs, below the target of 50 %; stopped after epoch 5" in first.reason
+    assert "after 9 epochs, below the target of 90 %; stopped after epoch 6" in first.reason
     place = folder.trial(run.trials[0].key)
     assert nobody_left(place)
     assert not place.checkpoint.exists()
@@ -455,7 +455,7 @@ def test_a_hopeless_trial_is_ended_for_good_and_the_rest_goes_on(tmp_path: Path)
 
 
 def test_epochs_of_an_earlier_attempt_count_for_a_hopeless_trial(tmp_path: Path) -> None:
-    """One that is taken up after its fourth epoch is given up after its fifth; the observer is told of the four."""
+    """One that is taken up after its fourth epoch is given up after its sixth; the observer is told of the four."""
     folder, run = make_run(tmp_path / "run", epochs=9)
     place = folder.trial(run.trials[0].key)
     before = [
@@ -465,10 +465,10 @@ def test_epochs_of_an_earlier_attempt_count_for_a_hopeless_trial(tmp_path: Path)
     ]
     write(place, [*START, *before], checkpoints=[3, 4])
     observer = Silent()
-    run_trials(folder, run, observer=observer, command=worker("stagnate"), judges=give_up_below(0.5))
+    run_trials(folder, run, observer=observer, command=worker("stagnate"), judges=give_up_below(0.9))
     (result,) = observer.results
     assert (result.status, result.attempts) == ("hopeless", 2)
-    assert result.reason.endswith("stopped after epoch 5")
+    assert result.reason.endswith("stopped after epoch 6")
     assert [event.epoch for event in observer.earlier] == [1, 2, 3, 4]
     assert next(event.epoch for event in observer.events if isinstance(event, Epoch)) == 5
 

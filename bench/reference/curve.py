@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec.structs import replace
 
-from bench.recipe import Count, Precision, Recipe
+from bench.recipe import Count, Precision, Recipe, beyond_defaults
 from bench.record import Record
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class ReferenceCurve(Record, frozen=True):
         """A digest of what its trainings have in common: curves of one key can be merged."""
         data = self.dataset_sha256 or self.dataset
         images = (self.num_train, self.num_validation, self.num_test, self.num_classes)
-        training = (self.model_sha256, self.recipe, self.batch_size, self.precision, self.epochs)
+        recipe = None if self.recipe is None else beyond_defaults(self.recipe)
+        training = (self.model_sha256, recipe, self.batch_size, self.precision, self.epochs)
         content = msgspec.json.encode((self.published is None, data, images, training), order="sorted")
         return hashlib.sha256(content).hexdigest()
 
