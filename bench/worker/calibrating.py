@@ -15,7 +15,7 @@ from bench.worker.clock import Clock, Phases
 from bench.worker.course import Aftermath, BudgetCourse
 from bench.worker.setting_up import count_arithmetic, set_up
 from bench.worker.training import fit
-from bench.worker.warm_up import time_evaluation, warm_up
+from bench.worker.warm_up import time_evaluation, warm_up_evaluation, warm_up_training
 
 if TYPE_CHECKING:
     from bench.records import Cell
@@ -26,6 +26,8 @@ ENOUGH_S = 10.0
 LONGEST_S = 60.0
 # To compare speeds two calls must be seen, as an epoch's first one takes longer; no two take just as long.
 FEW_CALLS = 1.9
+# A training step takes long if with its tracing it takes longer than this.
+LONG_S = 15.0
 # A recipe with stages of smaller images goes through all of them in so much time.
 STAGED_S = 30.0
 # What the end of the process takes, and a margin.
@@ -79,7 +81,8 @@ class CalibrationCourse(BudgetCourse):
 def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) -> None:
     """Carry out a calibration in this process and write its events: those of a training, as far as it goes.
 
-    Nothing is validated or tested; a part of the evaluation is timed instead, unless only speeds are compared.
+    Nothing is validated or tested; a part of the evaluation is timed instead, unless only speeds are compared or steps
+    take long.
 
     Raises:
         BenchError: Model, data or device are not what the trial needs, or its loss diverged.
@@ -98,9 +101,13 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
         save(0)
         checkpoint_s = phases.now() - began_s
     with phases.phase("warmup"):
-        warm_up(model, cell, batches, still_trains=True)
-    compares_only = assignment.enough_s is not None
-    if not compares_only:
+        began_s = phases.now()
+        warm_up_training(model, cell, batches)
+        # Where a step takes long, a second one tells more than what else could be timed: an evaluation is told from it.
+        steps_alone = assignment.enough_s is not None or phases.now() - began_s > LONG_S
+        if not steps_alone:
+            warm_up_evaluation(model, cell, batches)
+    if not steps_alone:
         with phases.phase("probe"):
             for counted in count_arithmetic(model, cell):
                 journal.append(counted)
@@ -108,7 +115,7 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
         checkpoint.restore(folder.checkpoint, model, epoch=0)
     with phases.phase("probe"):
         journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
-    if not compares_only:
+    if not steps_alone:
         # What is in no training stands in no phase of one: the start-up of a calibration is that of a training.
         journal.append(_evaluated(cell, *time_evaluation(model, batches)))
 

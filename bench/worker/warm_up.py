@@ -22,21 +22,31 @@ def warm_up(model: keras.Model, cell: Cell, batches: Batches, *, still_trains: b
 
     Weights, optimizer and random states are changed: they must be set back afterwards.
     """
-
-    def parts(split: tf.data.Dataset) -> list[tf.data.Dataset]:
-        first = split.take(cell.steps_per_execution)
-        return [first, split.skip(int(split.cardinality()) - 1)] if compiles_every_size(cell) else [first]
-
     if still_trains:
-        stages = batches.pipeline.stages
-        for number in range(len(stages.sizes)):
-            stages.begin_at([0 if stage < number else None for stage in range(len(stages.sizes) - 1)])
-            for part in parts(batches.training):
-                model.fit(part, shuffle=False, verbose=0)
+        warm_up_training(model, cell, batches)
+    warm_up_evaluation(model, cell, batches)
+
+
+def warm_up_training(model: keras.Model, cell: Cell, batches: Batches) -> None:
+    """Trace and run the training step alone; see `warm_up`."""
+    stages = batches.pipeline.stages
+    for number in range(len(stages.sizes)):
+        stages.begin_at([0 if stage < number else None for stage in range(len(stages.sizes) - 1)])
+        for part in _parts(batches.training, cell):
+            model.fit(part, shuffle=False, verbose=0)
+
+
+def warm_up_evaluation(model: keras.Model, cell: Cell, batches: Batches) -> None:
+    """Trace and run validation and test alone; see `warm_up`."""
     if batches.validation is not None:
-        for part in parts(batches.validation):
+        for part in _parts(batches.validation, cell):
             model.evaluate(part, verbose=0)
     model.predict(batches.rehearsal, verbose=0)
+
+
+def _parts(split: tf.data.Dataset, cell: Cell) -> list[tf.data.Dataset]:
+    first = split.take(cell.steps_per_execution)
+    return [first, split.skip(int(split.cardinality()) - 1)] if compiles_every_size(cell) else [first]
 
 
 def time_evaluation(model: keras.Model, batches: Batches) -> tuple[int, float]:
