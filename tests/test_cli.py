@@ -12,6 +12,7 @@ import bench
 from bench.cli.run import _judges
 from bench.recipe import Recipe
 from bench.store import RunFolder
+from calibrations_for_tests import calibration
 from records_for_tests import ended_trial, ok_trial, run_data, start_up, trial, write_run
 
 
@@ -61,6 +62,14 @@ def test_a_listing_names_what_there_is(arguments, said):
         (["run", "--config", "nowhere.toml"], 2, "nowhere.toml"),
         (["run", "--resume", "nowhere", "--epochs", "3"], 2, "--epochs"),
         (["run", "--resume", "nowhere"], 7, "no run folder"),
+        (["forecast", "--calibrate", "soon"], 2, "a duration is 90, 90s, 30m or 2h"),
+        (["forecast", "nowhere"], 2, "run folders are replayed with --backtest"),
+        (["forecast", "--from", "nowhere", "--epochs", "0"], 2, "--epochs must be at least 1; received 0"),
+        (["forecast", "--from", "nowhere", "--model", "mbn"], 2, "received also --model"),
+        (["forecast", "--from", "nowhere"], 7, "no run folder"),
+        (["forecast", "--backtest", "--from", "nowhere"], 2, "two questions"),
+        (["forecast", "--timeout", "1h"], 2, "--timeout is of a run"),
+        (["tune", "mnist_cnn", "--model", "mbn"], 2, "received --model"),
         (["report", "nowhere"], 7, "no run folder"),
         (["report", "nowhere", "--budget", "soon"], 2, "--budget: a duration is 90, 90s, 30m or 2h"),
         (["report", "nowhere", "--target", "60"], 2, "--target is an accuracy, written 0.6 or 60%; received '60'"),
@@ -118,6 +127,14 @@ def test_a_run_whose_trials_were_given_up_ended_well(status, exit_code, tmp_path
     assert done.returncode == exit_code, done.stderr
     assert "0 of 1 trials to run" in done.stdout
     assert f"{status}: ~31.0–33.0 % after 9 epochs" in " ".join(done.stdout.split())
+
+
+def test_a_forecast_is_not_resumed(tmp_path):
+    """Calibrations are made anew, not taken up."""
+    data = run_data(calibration(trial()))
+    done = hourglass("run", "--resume", write_run(tmp_path / "run", data).path)
+    assert done.returncode == 2
+    assert "holds calibrations, which are not taken up" in done.stderr
 
 
 def test_what_cannot_be_given_up_is_said_before_the_run(capsys):

@@ -53,6 +53,8 @@ def test_a_target_is_a_share_or_percent(toml: Callable[[str], Path]) -> None:
         config = merge({"stop-when": "hopeless", "target": given})
         assert (config.stop_when, config.target) == ("hopeless", 0.5)
     assert merge({}, toml=toml('stop-when = "hopeless"\ntarget = 0.5\n')).target == 0.5
+    off = merge({"stop-when": "never"}, toml=toml('stop-when = "hopeless"\ntarget = 0.5\n'))
+    assert (off.stop_when, off.target) == ("never", None)
     assert merge({"target": "60%"}, toml=toml('stop-when = "hopeless"\ntarget = 0.5\n')).target == 0.6
     assert (merge({}).stop_when, merge({}).target) == ("never", None)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.analysis.cells import cells
 from bench.analysis.columns import COLUMNS, CURVES, POINTS
 from bench.analysis.curves import Axis, curve_points, median_curves
 from bench.analysis.frame import frames, rows_of
@@ -166,6 +167,16 @@ def test_a_seed_that_was_cut_short_does_not_stand_for_one_that_was_not() -> None
         (0.2, 2),
     ]
     assert columns(median_curves(points(stopped)), "accuracy", "seeds") == [(0.2, 1)]
+
+
+def test_a_cell_that_was_given_up_has_rates_and_a_note() -> None:
+    """How fast it trained was measured, though it was stopped; its totals are of no training."""
+    report = frames(run_data(with_accuracies(0.2, 0.3, status="hopeless")))
+    (row,) = rows_of(cells(report.trials))
+    assert row["images_per_s"] == pytest.approx(100.0)
+    assert row["epoch_s"] is not None
+    assert (row["train_s"], row["test_accuracy"]) == (None, None)
+    assert any("stopped as hopeless" in flag for flag in row["flags"])
 
 
 def test_a_hopeless_seed_counts_with_what_it_had() -> None:

@@ -57,9 +57,9 @@ def view(*data: TrialData, references: Sequence[ReferenceCurve] = (), question: 
     return terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
-def partial(accuracies: Sequence[float], *, epochs: int = 10, **cell: Any) -> TrialData:
+def partial(accuracies: Sequence[float], *, epochs: int = 10, seed: int = 0, **cell: Any) -> TrialData:
     """A trial that was cut off after epochs of these accuracies, of 10 s each."""
-    asked = trial(epochs=epochs, **cell)
+    asked = trial(epochs=epochs, seed=seed, **cell)
     events = [
         replace(event, val_accuracy=accuracy) if isinstance(event, Epoch) else event
         for number, accuracy in enumerate(accuracies, start=1)
@@ -202,10 +202,61 @@ def test_of_a_finished_trial_nothing_is_left_unless_more_is_asked_for() -> None:
     assert more["train_s"] == pytest.approx(200.0)
 
 
-def test_one_that_diverged_has_no_future() -> None:
-    """Its loss is no number any more."""
-    done = replace(ok_trial(trial(epochs=5)), result=Result(key="k", status="diverged", reason="nan", attempts=1))
-    assert "diverged" in rows(done)[0]["reason"]
+@pytest.mark.parametrize("status", ["diverged", "hopeless", "failed"])
+def test_one_that_ended_badly_has_no_future(status: Any) -> None:
+    """Neither a training, with more epochs or without, nor a calibration."""
+    done = replace(ok_trial(trial(epochs=5)), result=Result(key="k", status=status, reason="why", attempts=1))
+    for options in ({}, {"epochs": 8}):
+        (row,) = rows(done, **options)
+        assert (row["reason"], row["wall_s"]) == (f"it ended {status}: why", None)
+    (row,) = rows(calibration(trial(epochs=3), status=status, reason="why"), references=[measured(*THREE)])
+    assert (row["wall_s"], row["val_accuracy"]) == (None, None)
+
+
+def test_a_calibration_that_was_not_begun_says_how_to_give_it_time() -> None:
+    """Where the others took all the time, the row names the flag."""
+    (row,) = rows(TrialData(trial=replace(trial(), mode="calibrate")))
+    assert row["reason"] == "no time was left for its calibration; give more by --calibrate"
+
+
+def test_a_budget_that_ends_before_an_epoch_does_has_no_accuracy() -> None:
+    """What a whole epoch would reach is not told of a part of one; of 2.5, it is told after which."""
+    cell = trial(epochs=None, budget_s=99.0).cell  # type: ignore[arg-type]
+    part = expect(cell, 0.4, (), [measured(*THREE)])
+    assert (part.val, part.test, part.by_epoch) == (None, None, {})
+    more = expect(cell, 2.5, (), [measured(*THREE)])
+    assert more.val is not None
+    assert more.val.accuracy == 0.21
+    assert more.source.endswith("after epoch 2 of 2.5")
+
+
+def test_what_one_curve_does_not_know_another_may() -> None:
+    """The validation accuracy is of a longer curve with more seeds, the test accuracy of the one that ends there."""
+    long = measured(*seeds(*[(0.1, 0.2, 0.3, 0.4)] * 3), epochs=4)
+    found = expect(trial(epochs=3).cell, 3.0, (), [long, published()])
+    assert found.val is not None
+    assert found.test is not None
+    assert (found.val.accuracy, found.test.accuracy) == (0.3, 0.4)
+    assert "on the test images: published by a report" in found.source
+
+
+def test_a_net_that_overfits_has_its_best_behind_it() -> None:
+    """Curves are told as best so far: the end is not below what was reached."""
+    done = [
+        replace(epoch, val_accuracy=value)
+        for epoch, value in zip(own_epochs(6), (0.3, 0.5, 0.6, 0.58, 0.55, 0.52), strict=True)
+    ]
+    found = expect(trial(epochs=10).cell, 10.0, done, [])
+    assert found.val is not None
+    assert found.val.low is not None
+    assert found.val.low >= 0.6
+
+
+def test_of_many_epochs_some_are_told() -> None:
+    """A curve of a thousand epochs to come has some points, the last among them."""
+    found = expect(trial(epochs=1000).cell, 1000.0, own_epochs(6), [])
+    assert 40 <= len(found.by_epoch) <= 60
+    assert max(found.by_epoch) == 1000
 
 
 def test_epochs_of_a_lost_process_are_not_behind_it() -> None:
@@ -271,6 +322,19 @@ def test_the_answer_comes_first_in_the_words_of_the_question() -> None:
     assert "times the time for 10 points more" in text
     assert "small: measured in 3 trainings elsewhere" in text
     assert "large: published by a report" in text
+
+
+def test_the_epochs_that_were_asked_for_afterwards_are_named() -> None:
+    """With --epochs the answer is of another training than the run's title says."""
+    run = run_data(ok_trial(trial(epochs=5)))
+    found = make_forecasts(run, frames(run), (), epochs=20)
+    assert "small for 20 epochs ~" in summarize_forecast(frames(run), found).answers[0]
+
+
+def test_seeds_are_told_apart() -> None:
+    """Two trials of one cell have their seeds beside them."""
+    text = view(partial([0.1, 0.3, 0.36, 0.4]), partial([0.1, 0.3, 0.36, 0.4], seed=4))
+    assert "seed" in text.splitlines()[5]
 
 
 def test_the_whole_run_is_summed_up() -> None:

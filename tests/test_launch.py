@@ -251,6 +251,33 @@ def test_a_worker_that_computes_without_end_is_ended_by_the_timeout(tmp_path: Pa
     assert nobody_left(folder)
 
 
+def test_time_is_up_between_two_samples_too(tmp_path: Path) -> None:
+    """However seldom a trial is sampled, it is ended when its time is."""
+    folder = make_folder(tmp_path / "trial")
+    run = LocalRun(
+        make_trial(), folder, observer=Silent(), sample_interval_s=60.0, timeout_s=1.5, command=worker("spin")
+    )
+    began_s = time.monotonic()
+    assert run.run().status == "timeout"
+    assert time.monotonic() - began_s < 20
+
+
+def test_a_calibration_knows_its_time_and_leaves_no_checkpoint(tmp_path: Path) -> None:
+    """Nobody takes it up: what it saved is removed however it ended, and its reason names no `--resume`."""
+    folder, run = make_run(tmp_path / "run", trials=2, epochs=2)
+    calibrations = tuple(msgspec.structs.replace(trial, mode="calibrate") for trial in run.trials)
+    for trial in calibrations:
+        folder.trial(trial.key).create(trial)
+    run = msgspec.structs.replace(run, trials=calibrations)
+    run_trials(folder, run, observer=Silent(), command=worker("hang"), share_s=lambda left: 1.5 if left == 2 else 0.0)
+    place = folder.trial(calibrations[0].key)
+    result = place.read_result()
+    assert result is not None
+    assert (result.status, result.reason) == ("timeout", "not finished within its share of --calibrate, 1.5 s")
+    assert not place.checkpoint.exists()
+    assert folder.trial(calibrations[1].key).read_result() is None  # no time was left for it
+
+
 def test_a_worker_that_fills_the_disk_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that never stops talking is `failed` with that reason before the disk is full."""
     monkeypatch.setattr("bench.launch.local.LONGEST_LOG_BYTES", 1_000_000)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +432,45 @@ def test_a_trial_without_content_has_the_key_that_it_always_had() -> None:
     """Runs from before are taken up under the keys that their folders have."""
     run = read_run(COMMITTED)
     assert all((COMMITTED / "trials" / one.trial.key).is_dir() for one in run.trials)
+
+
+def test_seeds_that_are_added_at_a_time_are_all_there(tmp_path: Path) -> None:
+    """Two who add to one curve wait for each other."""
+    curves = [measured(*seeds((0.1,) * 3, first=number)) for number in range(6)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda curve: put(curve, tmp_path), curves))
+    (found,) = load([tmp_path]).references
+    assert [seed.seed for seed in found.curve.seeds] == list(range(6))
+
+
+def test_what_is_no_file_of_a_curve_is_named_and_not_read(tmp_path: Path) -> None:
+    """A pipe would be waited for, and a huge file read whole."""
+    os.mkfifo(tmp_path / "pipe.json")
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(10_000_000)
+    shelf = load([tmp_path])
+    assert shelf.references == ()
+    assert len(shelf.warnings) == 2
+    assert all("no file, or larger than" in warning for warning in shelf.warnings)
+
+
+def test_the_users_seeds_are_added_to_what_is_shipped(tmp_path: Path) -> None:
+    """Curves of one key in two folders are one; published ones stay what they are."""
+    for folder, numbers in (("mine", 1), ("shipped", 0)):
+        put(measured(*seeds((0.1,) * 3, first=numbers)), tmp_path / folder)
+        put(published(), tmp_path / folder)
+    curves = load([tmp_path / "mine", tmp_path / "shipped"]).curves
+    assert [len(curve.seeds) for curve in curves] == [2, 1, 1]
+
+
+def test_the_key_does_not_depend_on_how_the_recipe_was_written() -> None:
+    """A default that was written out, as older runs did, is the same recipe."""
+    written = msgspec.json.decode(b'{"learning_rate":0.001}', type=Recipe)
+    assert measured(recipe=written).key == measured().key
+
+
+def test_images_in_any_memory_layout_have_a_digest() -> None:
+    """What a reader hands over need not be contiguous."""
+    data = load_dataset("synthetic", limit_train=20, limit_test=10, validation=0.2)
+    strided = dataclasses.replace(data, x_train=np.asfortranarray(data.x_train))
+    assert content_digest(strided) == content_digest(data)

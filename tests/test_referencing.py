@@ -113,6 +113,15 @@ def test_what_did_not_end_well_is_left_out_with_its_reason() -> None:
         assert said in line
 
 
+def test_those_that_were_spared_do_not_stand_for_all() -> None:
+    """Of a cell whose other seed was given up or diverged, no curve is taken."""
+    for status in ("hopeless", "diverged"):
+        other = ended_trial(trial(seed=1), status=status, reason="below", events=start_up(trial(seed=1)))  # type: ignore[arg-type]
+        taken = reference_curves(run_data(ok_trial(trial()), other))
+        assert not taken.curves
+        assert f"another seed of its cell ended {status}" in taken.left_out[0]
+
+
 def test_lost_work_is_left_out() -> None:
     """An epoch that a later attempt did again counts as it was done again."""
     asked = trial()
