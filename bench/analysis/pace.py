@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from bench.records import Cell, Event, Trial
 
 
+FEWEST_LATER = 3  # steps after the first: of fewer, the first tells as much, and long ones hardly feel an epoch's begin
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pace:
     """How fast a training goes.
@@ -134,7 +137,8 @@ def _after_first(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArra
     """The steps but those that were stamped together at an epoch's begin; all of them if there are no others."""
     first = set(map(id, begun_with))
     later = [_without_first(block) if id(block) in first else block for block in blocks]
-    return step_times_s([block for block in later if block.counts] or blocks)
+    times_s = step_times_s([block for block in later if block.counts])
+    return times_s if len(times_s) >= FEWEST_LATER else step_times_s(blocks)
 
 
 def _means_of_epochs(blocks: Sequence[Steps], begun_with: Sequence[Steps]) -> NDArray[np.float64]:  # noqa: ARG001 -- as above
