@@ -136,4 +136,4 @@ def test_a_forecast_without_time_says_what_to_do(tiny, tmp_path):
     """Where no calibration had the time for a step, the exit code is 1 and the flag is named."""
     done = hourglass("forecast", "--model", tiny, "--device", "cpu:1", "--out", tmp_path / "runs", "--calibrate", "1s")
     assert done.returncode == 1, done.stderr
-    assert "give more, such as --calibrate 5m" in " ".join(done.stdout.split())
+    assert "no time was left for its calibration; give more by --calibrate" in " ".join(done.stdout.split())
