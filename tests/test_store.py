@@ -345,7 +345,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     RunConfig: st.sampled_from([RunConfig(), *PRESETS.values(), RunConfig(model=("a", "b"), timeout=90.0)]),
 }
 
-# Of the run folder; reference curves, which other tests may have loaded, check their values and have tests of their own.
+# Of the run folder; reference curves, which other tests may have loaded, check their values and have their own tests.
 KINDS = [
     kind
     for kind in Record.__subclasses__()
