@@ -418,12 +418,12 @@ def test_a_budget_ends_a_trial_when_its_clock_says_so(tmp_path, clock):
 def test_a_budget_shorter_than_an_epoch_ends_within_it(any_size, tmp_path):
     """The epoch is written with the images that it saw, validated and tested; the stages were gone through."""
     trial = make_trial(
-        any_size, cpus=(0,), epochs=None, recipe=ALL_OPTIONS, limit_train=40_000, budget_s=10.0, budget_clock="train"
+        any_size, cpus=(0,), epochs=None, recipe=ALL_OPTIONS, limit_train=100_000, budget_s=10.0, budget_clock="train"
     )
     folder, result = run(trial, tmp_path / "trial")
     assert result.status == "ok", result.reason
     (epoch,) = of(Epoch, folder)
-    assert 0 < epoch.images < 32_000
+    assert 0 < epoch.images < 80_000
     assert epoch.images % 64 == 0
     assert epoch.val_accuracy is not None
     heights = [steps.image_height for steps in of(Steps, folder)]
@@ -433,7 +433,7 @@ def test_a_budget_shorter_than_an_epoch_ends_within_it(any_size, tmp_path):
     whole, smallest = of(Flops, folder)[2], of(Flops, folder)[0]
     assert smallest.training < row["training_flops"] < whole.training
     assert row["epochs_done"] == 0
-    assert row["epochs_trained"] == pytest.approx(epoch.images / 32_000)
+    assert row["epochs_trained"] == pytest.approx(epoch.images / 80_000)
 
 
 def stop_after_epoch(number):
