@@ -223,22 +223,37 @@ class RunFolder:
         Raises:
             StoreError: Another process holds it, or the place cannot be written.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
-        with _storing(self.path):
-            try:
-                lock.acquire()
-            except Timeout:
-                raise StoreError(
-                    f"{self.path} is in use by another run; wait for it, or choose another --name"
-                ) from None
-            except NotImplementedError as error:
-                raise StoreError(
-                    f"{self.path} cannot be locked: {error}; choose an --out on a file system that has locks"
-                ) from None
-        try:
+        with hold(self.path, busy="another run; wait for it, or choose another --name", elsewhere="an --out"):
             yield
-        finally:
-            lock.release()
+
+
+@contextmanager
+def hold(folder: Path, *, busy: str, elsewhere: str, patience_s: float = 0.0) -> Iterator[None]:
+    """Hold a folder for one process; the lock ends with the process, whatever ends it.
+
+    Args:
+        folder: The folder.
+        busy: Who else may hold it, and what to do then, in words.
+        elsewhere: The flag that names another place, with its article.
+        patience_s: How long to wait for another process. Defaults to 0.
+
+    Raises:
+        StoreError: Another process holds it, or the place cannot be written.
+    """
+    lock = FileLock(folder / ".lock", timeout=patience_s)
+    with _storing(folder):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(f"{folder} is in use by {busy}") from None
+        except NotImplementedError as error:
+            raise StoreError(
+                f"{folder} cannot be locked: {error}; choose {elsewhere} on a file system that has locks"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def checkpoint_file(folder: Path, epoch: int) -> Path:

@@ -8,34 +8,13 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from bench.analysis.column import CELL_COLUMNS
 from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
 from bench.analysis.forecast_columns import BACKTEST, FORECASTS
 from bench.analysis.tuning_columns import TUNING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-_CELL = {
-    "cell": Column("Int64", "number of the cell in the run, from 1, in the order of the trials"),
-    "model": Column("string", "name of the model"),
-    "device": Column("string", "device in the grammar of --device, such as cpu:2"),
-    "device_kind": Column("string", "cpu or gpu"),
-    "threads": Column("Int64", "threads of TensorFlow's pool that the device asks for"),
-    "siblings": Column("boolean", "whether those threads share cores, as on cpu:8smt"),
-    "workload": Column("Int64", "number of what is trained, from 1; cells that differ in their device alone share it"),
-    "precision": Column("string", "Keras dtype policy"),
-    "jit": Column("string", "XLA compilation: off or on"),
-    "onednn": Column("string", "oneDNN's kernels on the CPU: off or on, as they were asked for"),
-    "steps_per_execution": Column("Int64", "steps that one call of TensorFlow makes"),
-    "batch_size": Column("Int64", "images a step"),
-    "recipe": Column("string", "what its recipe says beyond the defaults, in words"),
-    "recipe_axes": Column("string", "fields of the recipe that differ between cells of the model, with their values"),
-    "epochs_asked": Column("Int64", "epochs that the cell asks for; missing where a budget ends the training"),
-    "budget_s": Column("Float64", "time after which the training ends; missing without a budget, seconds"),
-    "budget_clock": Column("string", "what the budget covers: train, fit (with validation) or wall (everything)"),
-    "dataset": Column("string", "data set as --dataset named it"),
-}
 
 
 def _spread(name: str, unit: str) -> dict[str, Column]:
@@ -52,7 +31,7 @@ def _spread(name: str, unit: str) -> dict[str, Column]:
 
 TRIALS: Mapping[str, Column] = MappingProxyType(
     {"key": Column("string", "names the trial's folder")}
-    | _CELL
+    | CELL_COLUMNS
     | {
         "seed": Column("Int64", "seed of initialisation, shuffling and augmentation"),
         "status": Column("string", "how the trial ended; interrupted where it has not ended"),
@@ -210,7 +189,7 @@ SAMPLES: Mapping[str, Column] = MappingProxyType(
 )
 
 CELLS: Mapping[str, Column] = MappingProxyType(
-    _CELL
+    CELL_COLUMNS
     | {
         "n_trials": Column("Int64", "trials asked for"),
         "n_ok": Column("Int64", "trials that ended ok: accuracy, times and rates are theirs"),
@@ -254,7 +233,7 @@ CELLS: Mapping[str, Column] = MappingProxyType(
 )
 
 _SETTING = {
-    name: _CELL[name]
+    name: CELL_COLUMNS[name]
     for name in (
         "cell",
         "model",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bench.analysis.column import Column
+from bench.analysis.column import Column, cell_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,22 +25,10 @@ def _forecast(name: str, what: str) -> dict[str, Column]:
 FORECASTS: Mapping[str, Column] = MappingProxyType(
     {
         "key": Column("string", "the trial's that it rests on"),
-        "cell": Column("Int64", "number of the cell in the run, from 1, in the order of the trials"),
-        "model": Column("string", "name of the model"),
-        "device": Column("string", "device in the grammar of --device, such as cpu:2"),
-        "device_kind": Column("string", "cpu or gpu"),
-        "precision": Column("string", "Keras dtype policy"),
-        "jit": Column("string", "XLA compilation: off or on"),
-        "onednn": Column("string", "oneDNN's kernels on the CPU: off or on, as they were asked for"),
-        "steps_per_execution": Column("Int64", "steps that one call of TensorFlow makes"),
-        "batch_size": Column("Int64", "images a step"),
-        "recipe_axes": Column(
-            "string", "fields of the recipe that differ between cells of the model, with their values"
+        **cell_columns(
+            *("cell", "model", "device", "device_kind", "precision", "jit", "onednn", "steps_per_execution"),
+            *("batch_size", "recipe_axes", "epochs_asked", "budget_s", "budget_clock", "dataset"),
         ),
-        "epochs_asked": Column("Int64", "epochs that the cell asks for; missing where a budget ends the training"),
-        "budget_s": Column("Float64", "time after which the training ends; missing without a budget, seconds"),
-        "budget_clock": Column("string", "what the budget covers: train, fit (with validation) or wall (everything)"),
-        "dataset": Column("string", "data set as --dataset named it"),
         "seed": Column("Int64", "that trial's"),
         "status": Column("string", "how that trial ended, or interrupted if it has not"),
         "reason": Column("string", "why there is no forecast; empty if there is one"),
@@ -69,9 +57,7 @@ BACKTEST: Mapping[str, Column] = MappingProxyType(
         "run": Column("string", "name of the run"),
         "machine": Column("string", "processor of the machine"),
         "key": Column("string", "names the folder of the trial that was replayed"),
-        "model": Column("string", "name of the model"),
-        "device": Column("string", "device in the grammar of --device, such as cpu:2"),
-        "dataset": Column("string", "data set as --dataset named it"),
+        **cell_columns("model", "device", "dataset"),
         "seed": Column("Int64", "seed of the trial"),
         "quantity": Column(
             "string",

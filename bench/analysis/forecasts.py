@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from bench.analysis.column import interval
 from bench.analysis.expectation import Expectation, expect
 from bench.analysis.forecast import TimeForecast, forecast_time
 from bench.analysis.forecast_columns import FORECASTS
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
-    from bench.analysis.transfer import Expected
     from bench.records import Cell, RunData, TrialData
     from bench.reference.curve import ReferenceCurve
 
@@ -115,17 +115,11 @@ def _row(forecast: Forecast) -> Row:
     if forecast.pace is not None:
         said |= {"is_calibration": forecast.pace.is_calibration, "seen_s": forecast.pace.at_s}
     for name in RANGES:
-        said |= _ends(name, getattr(time, name) if time else None, "estimate")
+        said |= interval(name, getattr(time, name) if time else None)
     said |= {"steps_seen": time.steps_seen if time else None, "train_joules": _joules(forecast)}
-    said |= _ends("val_accuracy", expected.val if expected else None, "accuracy")
-    said |= _ends("test_accuracy", expected.test if expected else None, "accuracy")
+    said |= interval("val_accuracy", expected.val if expected else None, middle="accuracy")
+    said |= interval("test_accuracy", expected.test if expected else None, middle="accuracy")
     return said | {"accuracy_from": expected.source if expected else None}
-
-
-def _ends(name: str, known: Any | Expected | None, middle: str) -> Row:  # noqa: ANN401 -- a range or an expectation
-    if known is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: getattr(known, middle), f"{name}_low": known.low, f"{name}_high": known.high}
 
 
 def _joules(forecast: Forecast) -> float | None:

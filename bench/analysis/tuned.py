@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.analysis.column import interval
 from bench.analysis.frame import typed
 from bench.analysis.tuning import ROUNDS, is_better, pooled, read_timings, times_as_fast
 from bench.analysis.tuning_columns import TUNING
@@ -154,16 +155,10 @@ def _row(setting: Setting, default: Cell) -> Row:
         "keeps_arithmetic": keeps_arithmetic(cell, default),
         "processes": setting.processes,
         "in_turns": setting.in_turns,
-        **_ends("images_per_s", setting.rate),
-        **_ends("times", setting.times),
+        **interval("images_per_s", setting.rate),
+        **interval("times", setting.times),
         "is_better": setting.is_better,
         "peak_rss_bytes": setting.peak_rss_bytes,
         "peak_gpu_bytes": setting.peak_gpu_bytes,
         "reason": setting.reason,
     }
-
-
-def _ends(name: str, known: Range | None) -> Row:
-    if known is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: known.estimate, f"{name}_low": known.low, f"{name}_high": known.high}

@@ -5,20 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bench.analysis.column import Column
+from bench.analysis.column import Column, cell_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TUNING: Mapping[str, Column] = MappingProxyType(
     {
-        "model": Column("string", "name of the model"),
-        "device": Column("string", "device in the grammar of --device, such as cpu:2"),
-        "batch_size": Column("Int64", "images a step"),
-        "steps_per_execution": Column("Int64", "steps that one call of TensorFlow makes"),
-        "precision": Column("string", "Keras dtype policy"),
-        "jit": Column("string", "XLA compilation: off or on"),
-        "onednn": Column("string", "oneDNN's kernels on the CPU: off or on, as they were asked for"),
+        **cell_columns("model", "device", "batch_size", "steps_per_execution", "precision", "jit", "onednn"),
         "is_default": Column("boolean", "whether the others are compared with it"),
         "keeps_arithmetic": Column("boolean", "whether batch size and precision are the default's"),
         "processes": Column("Int64", "that the figures rest on: those of the last rung that it was in"),

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from bench.errors import StoreError, UsageError
 from bench.reference.curve import SCHEMA, Merged, ReferenceCurve, merge
-from bench.store import encode_pretty, read_json, write_atomically
+from bench.store import encode_pretty, hold, read_json, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 PATIENCE_S = 10.0
 LARGEST_BYTES = 1_000_000  # a curve of a hundred epochs and ten seeds has 20,000
@@ -120,22 +117,9 @@ def put(curve: ReferenceCurve, folder: Path) -> tuple[Reference, Merged]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}; choose another one by --to") from error
-    with _lock(folder):
+    # Two who add seeds to one curve at a time would lose those of one.
+    with hold(folder, busy="another `reference add`; try again", elsewhere="a --to", patience_s=PATIENCE_S):
         return _put(curve, folder)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder: two who add seeds to one curve at a time would lose those of one."""
-    lock = FileLock(folder / ".lock", timeout=PATIENCE_S)
-    try:
-        lock.acquire()
-    except (Timeout, OSError, NotImplementedError) as error:
-        raise StoreError(f"{folder} cannot be locked: {error}; try again, or choose another one by --to") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _put(curve: ReferenceCurve, folder: Path) -> tuple[Reference, Merged]:
