@@ -23,17 +23,17 @@ cell = trial.cell
 if cell.device.cpus:
     os.sched_setaffinity(0, cell.device.cpus)
 
-from bench.worker import building, runtime  # noqa: E402 -- TensorFlow must start its threads inside the mask
+from bench.worker import building, runtime, training  # noqa: E402 -- TensorFlow must start its threads inside the mask
 from bench.worker.batches import load_batches  # noqa: E402
 from bench.worker.clock import Clock, Phases  # noqa: E402
 from bench.worker.course import StepCourse  # noqa: E402
-from bench.worker.recorder import Recorder  # noqa: E402
-from bench.worker.steering import Steering  # noqa: E402
+from bench.worker.setting_up import Ready  # noqa: E402
 
 runtime.configure(cell.device, cell.precision, seed=trial.seed)
 batches = load_batches(cell, seed=trial.seed, data_dir=None)
 model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
 building.compile_model(model, cell, output="softmax")
+ready = Ready(model=model, batches=batches, devices=runtime.training_devices(cell), output="softmax")
 journal = Journal(folder.events)
 clock = Clock(Assignment(folder=str(folder.path), started_s=time.monotonic()))
 phases = Phases(clock, journal, runtime.synchronize)
@@ -50,20 +50,8 @@ def fit_bare() -> None:
 def fit_recorded() -> None:
     """Fit as a trial does; checkpoints are left out, since they are a phase of their own."""
     course = StepCourse(cell.epochs * cell.steps_per_epoch)
-    recorder = Recorder(
-        model,
-        journal=journal,
-        phases=phases,
-        cell=cell,
-        course=course,
-        steering=Steering(model, cell, course, batches.pipeline),
-        begin_epoch=batches.pipeline.begin_epoch,
-        waited_s=batches.pipeline.waited_s,
-        validate=None,
-        save=lambda _: None,
-    )
     print("watch", flush=True)
-    model.fit(batches.training, epochs=cell.epochs, callbacks=recorder, shuffle=False, verbose=0)
+    training.fit(ready, cell, course, journal=journal, phases=phases, save=lambda _: None, validates=False)
     print("rest", flush=True)
 
 
