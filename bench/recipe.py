@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd", "lbfgs"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["unit", "standard"]
 BudgetClock = Literal["train", "fit", "wall"]
@@ -21,6 +21,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Epochs = Annotated[int, msgspec.Meta(ge=0)]
 Pixels = Annotated[int, msgspec.Meta(ge=0)]
 Stage = tuple[Count, Share]
 Key = TypeVar("Key")
@@ -37,7 +38,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     that are done, or of the time where a budget ends the training (`bench.schedule`).
 
     Args:
-        optimizer: The Keras optimizer. Defaults to `"adam"`.
+        optimizer: The Keras optimizer; or `"lbfgs"`, which fits a single layer behind a frozen part to all training
+            images at once (a linear probe): each of its epochs is a weaker L2 regularisation, and the one of the
+            highest validation accuracy is kept (`bench.worker.probe`). Defaults to `"adam"`.
         learning_rate: The highest of the run. Defaults to 0.001.
         schedule: How the learning rate goes on from there. `"constant"`; `"step"` multiplies it by `step_factor` at
             each of `step_at`; `"cosine"` and `"linear"` take it down to `final_rate`; `"one_cycle"` takes it up from
@@ -69,8 +72,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             its edges. Defaults to 0.
         cutout_pixels: Cover a square of this side at a random place of each training image, in the training images'
             mean colour (DeVries & Taylor 2017); in pixels of the whole image likewise. Defaults to 0.
+        weights: What the model starts with: `"none"` draws them; a name such as `"imagenet"` stands for weights that
+            its file names, and the path of a file or folder for others of the same format. Defaults to `"none"`.
+        input_pixels: Height to which the model resizes its images in its graph. Defaults to 0, the model's own choice.
+        frozen_until: Name of a layer: it and all that it is computed from keep their weights. What it puts out is
+            computed once for each image, before the training, and remembered (docs/zoo.md); of the augmentation only
+            flips are possible then. Defaults to none, all layers are trained.
         batch_size: Images a step, where no flag says otherwise. None leaves it to the preset.
-        epochs: Passes over the training images, where no flag says otherwise. None leaves it to the preset.
+        epochs: Passes over the training images, where no flag says otherwise; 0 tests the model as it was built.
+            None leaves it to the preset.
         precision: The Keras dtype policy, where no flag says otherwise. None leaves it to the preset.
 
     Example:
@@ -96,8 +106,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     shift_pixels: Pixels = 0
     rotation_degrees: Annotated[float, msgspec.Meta(ge=0, le=180)] = 0.0
     cutout_pixels: Pixels = 0
+    weights: str = "none"
+    input_pixels: Pixels = 0
+    frozen_until: str = ""
     batch_size: Count | None = None
-    epochs: Count | None = None
+    epochs: Epochs | None = None
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
@@ -112,8 +125,34 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             raise ValueError(f"final_rate is an option of linear and cosine; received schedule={self.schedule!r}")
         if self.schedule != "step" and (self.step_at, self.step_factor) != (STEP_AT, STEP_FACTOR):
             raise ValueError(f"step_at and step_factor are options of step; received schedule={self.schedule!r}")
+        if self.weights != "none" and self.normalization != "unit":
+            raise ValueError(
+                f"pre-trained weights come with a normalisation of their own, which their model makes from "
+                f"normalization='unit'; received normalization={self.normalization!r}"
+            )
+        if self.frozen_until:
+            self._check_frozen()
+        elif self.optimizer == "lbfgs":
+            raise ValueError("lbfgs fits a single layer behind a frozen part; set frozen_until too")
         _require_growing("step_at", self.step_at)
         _require_growing("the ends of stages", [until for _, until in self.stages])
+
+    def _check_frozen(self) -> None:
+        """What a frozen part puts out is computed once: it must be the same, or one of two, each time."""
+        for name in ("stages", "shift_pixels", "rotation_degrees", "cutout_pixels"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} changes what the frozen part sees from epoch to epoch, and it is computed only once; "
+                    f"leave out {name} or frozen_until={self.frozen_until!r}"
+                )
+        if self.optimizer == "lbfgs":
+            for name in ("schedule", "warmup", "ema_momentum", "weight_decay"):
+                if getattr(self, name) != _default(name):
+                    raise ValueError(f"{name} is no option of lbfgs, which chooses its own regularisation and steps")
+
+
+def _default(name: str) -> object:
+    return Recipe.__struct_defaults__[Recipe.__struct_fields__.index(name)]
 
 
 def describe(recipe: Recipe) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -12,6 +13,8 @@ from bench import catalog
 from bench.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.recipe import Recipe
     from bench.records import Cell, ModelSpec
 
@@ -19,7 +22,14 @@ Output = Literal["logits", "softmax"]
 
 
 def build(
-    spec: ModelSpec, input_shape: tuple[int, int, int], num_classes: int, *, any_size: bool = False
+    spec: ModelSpec,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    any_size: bool = False,
+    weights: str | None = None,
+    input_pixels: int = 0,
+    class_names: Sequence[str] = (),
 ) -> keras.Model:
     """Import a model file and build its model, uncompiled.
 
@@ -28,6 +38,9 @@ def build(
         input_shape: Height, width, channels of an image.
         num_classes: Classes to tell apart.
         any_size: Whether images will be smaller than that too: the model is then built for any height and width.
+        weights: Absolute path of the weights that it starts with. Defaults to none, they are drawn.
+        input_pixels: Height to which it is to resize images. Defaults to 0, its own choice.
+        class_names: What it tells apart, in the order of the labels; handed to a `build` that has such a parameter.
 
     Raises:
         ModelError: The file cannot be used, `build` raises, or returns something else than a model that ends in
@@ -37,8 +50,16 @@ def build(
     path = catalog.locate(spec)
     asked = (None, None, input_shape[-1]) if any_size else input_shape
     why = "; its recipe has stages, so it must take images of any size (global pooling does, Flatten does not)"
+    options: dict[str, Any] = {"weights": weights} if weights else {}
+    options |= {"input_pixels": input_pixels} if input_pixels else {}
+    taken = inspect.signature(module.build).parameters
+    for name, value in options.items():
+        if name not in taken:
+            raise ModelError(f"build of {path} takes no {name}, and its recipe sets {name}={value!r}; leave that out")
+    if "class_names" in taken:
+        options["class_names"] = tuple(class_names)
     try:
-        model = module.build(asked, num_classes)
+        model = module.build(asked, num_classes, **options)
     except tf.errors.ResourceExhaustedError:
         raise
     except Exception as error:
