@@ -54,6 +54,19 @@ class ModelFile:
         return next((line.removeprefix("Source: ") for line in lines if line.startswith("Source: ")), "")
 
 
+class Build(Record, frozen=True):
+    """How a model is to be built, and which part of it stays as it is; `bench.recipe` says what the fields mean.
+
+    `weights` is a path, `any_size` whether it is to take images of any size, as stages of a recipe need.
+    """
+
+    spec: ModelSpec
+    any_size: bool = False
+    weights: str = ""
+    input_pixels: int = 0
+    frozen_until: str = ""
+
+
 class LayerDescription(Record, frozen=True):
     """A layer of a model; `activations` counts the numbers that it puts out for one image."""
 
@@ -81,7 +94,8 @@ class StepDescription(Record, frozen=True):
 class ModelDescription(Record, frozen=True):
     """A model as it was built, or the problem that kept it from being built.
 
-    `activations` counts the outputs of all layers for one image; `step` is None where it could not be traced.
+    `activations` counts the outputs of all layers for one image; `step` is None where it could not be traced. Where a
+    part is frozen, `step` is that of the rest, `frozen` the forward pass of that part, and `features` what it puts out.
     """
 
     name: str
@@ -91,6 +105,8 @@ class ModelDescription(Record, frozen=True):
     activations: int = 0
     layers: tuple[LayerDescription, ...] = ()
     step: StepDescription | None = None
+    frozen: StepDescription | None = None
+    features: int = 0
 
 
 def names() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import msgspec
 
 from bench import recipe_axes
 from bench.errors import UsageError
-from bench.recipe import BudgetClock, Count, Fraction, Positive, Precision, Recipe
+from bench.recipe import BudgetClock, Count, Epochs, Fraction, Positive, Precision, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     model: tuple[str, ...] = ()
     device: tuple[str, ...] = ()
     dataset: str = "synthetic"
-    epochs: Count | None = None
+    epochs: Epochs | None = None
     budget: tuple[Positive, ...] = ()
     budget_clock: BudgetClock = "fit"
     batch_size: tuple[Count, ...] = ()
@@ -169,10 +169,10 @@ def _check_axes(config: RunConfig) -> None:
     recipe_axes.check(config.recipe_set)
     if not all(map(math.isfinite, config.budget)):
         raise UsageError(f"--budget must be finite; received {', '.join(map(str, config.budget))}")
-    if config.budget and config.epochs:
+    if config.budget and config.epochs is not None:
         raise UsageError("--budget and --epochs both say when a training ends; give one of them")
     for name in ("epochs", "batch_size", "precision"):
-        if name in config.recipe_set and getattr(config, name):
+        if name in config.recipe_set and getattr(config, name) not in {None, ()}:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} and --recipe-set {name} both say the same; give one of them")
     if config.budget and "epochs" in config.recipe_set:

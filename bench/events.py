@@ -16,7 +16,9 @@ from bench.record import Record
 Status = Literal[
     "ok", "diverged", "hopeless", "oom_host", "oom_gpu", "timeout", "killed", "failed", "skipped", "interrupted"
 ]
-Phase = Literal["import", "data", "build", "compile", "probe", "warmup", "train", "validate", "test", "checkpoint"]
+Phase = Literal[
+    "import", "data", "build", "compile", "probe", "features", "warmup", "train", "validate", "test", "checkpoint"
+]
 
 
 class Attempt(Record, frozen=True, tag="attempt", tag_field="event"):
@@ -101,7 +103,9 @@ class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
 
     Accuracies are shares of 1, losses are nats. `images` are fewer than the training split has where a budget ended the
     training within the epoch, and `last` says that one did so in or after it. `data_wait_s` is how long training waited
-    for its batches; None where that cannot be seen, with several devices. `learning_rate` is that of the last step.
+    for its batches; None where that cannot be seen, with several devices. `learning_rate` is that of the last step. Of
+    a linear probe an epoch is a strength of regularisation, its `images` are those of all passes, and the figures are
+    those of the best one so far, whose strength is `l2`.
     """
 
     epoch: int
@@ -114,6 +118,7 @@ class Epoch(Record, frozen=True, tag="epoch", tag_field="event"):
     data_wait_s: float | None = None
     learning_rate: float | None = None
     last: bool = False
+    l2: float | None = None
 
 
 class Flops(Record, frozen=True, tag="flops", tag_field="event"):
@@ -135,6 +140,36 @@ class Flops(Record, frozen=True, tag="flops", tag_field="event"):
     problem: str | None = None
     traffic_bytes: int | None = None
     image_height: int | None = None
+
+
+class Extracted(Record, frozen=True, tag="extracted", tag_field="event"):
+    """What the frozen part of a model puts out was computed for images, or found where it was remembered.
+
+    Attributes:
+        split: `training`, `validation` or `test`.
+        images: Computed by this process; those of each variant, such as mirrored ones, count.
+        seconds: In which they were.
+        reused_images: Found, from an earlier process.
+        saved_s: Seconds in which those had been computed.
+        values: Of one image.
+        stored_bytes: Of all images of the split, on the disk.
+    """
+
+    split: Literal["training", "validation", "test"]
+    images: int
+    seconds: float
+    values: int
+    reused_images: int = 0
+    saved_s: float = 0.0
+    stored_bytes: int = 0
+
+
+class Extracting(Record, frozen=True, tag="extracting", tag_field="event"):
+    """What a frozen part puts out is there for so many images of a split, on the way to all of them."""
+
+    split: Literal["training", "validation", "test"]
+    images: int
+    of: int
 
 
 class Sentinel(Record, frozen=True, tag="sentinel", tag_field="event"):
@@ -188,6 +223,8 @@ Event = (
     | Steps
     | Epoch
     | Evaluated
+    | Extracted
+    | Extracting
     | Sentinel
     | Tested
     | Memory

@@ -45,6 +45,7 @@ XLA_CPU_RATIO = 2.3
 
 PREFETCHED_BATCHES = 2  # of bench.worker.pipeline, which besides makes as many at a time as there are threads
 BATCH_COPIES = 2  # of a batch in the making: before and after a step of its normalisation
+MAPPED_BYTES = 256_000_000  # of features on the disk, as bench.worker.feature_store lets them stand in memory
 OUTPUT_COPIES = 4  # of the test set's outputs, as float64, while loss and confidences are computed
 
 
@@ -90,6 +91,10 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     values = described.parameters + optimizer_slots(cell.recipe) * described.trainable_parameters
     parameters_bytes = values * FLOAT32_BYTES + step.fixed_bytes
     activations_bytes = step.image_bytes * images_a_step
+    if described.frozen is not None:
+        # The frozen part is gone through before the rest is trained, and its weights stand in its graph once more.
+        parameters_bytes += (described.parameters - described.trainable_parameters) * FLOAT32_BYTES
+        activations_bytes = max(activations_bytes, described.frozen.image_bytes * cell.batch_size)
     held_bytes = ALLOCATOR_RATIO * parameters_bytes
     held_bytes += (XLA_CPU_RATIO if compiles_for_cpu else ALLOCATOR_RATIO) * activations_bytes
     model_bytes = 0 if on_gpu else round(held_bytes)
@@ -100,7 +105,10 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     *smaller, _ = image_sizes(cell.recipe, height, width)
     pixels_bytes += data.num_train * channels * sum(map(math.prod, smaller))
     batches = PREFETCHED_BATCHES + BATCH_COPIES * device.threads
-    batches_bytes = batches * cell.batch_size * image_values * FLOAT32_BYTES
+    batches_bytes = batches * cell.batch_size * (described.features or image_values) * FLOAT32_BYTES
+    if described.features:
+        stored_bytes = (data.num_train + data.num_validation) * described.features * FLOAT32_BYTES
+        batches_bytes += min(stored_bytes, MAPPED_BYTES)
     outputs_bytes = OUTPUT_COPIES * data.num_test * data.num_classes * FLOAT64_BYTES
     runtime_bytes = RUNTIME_BYTES + OPERATION_BYTES * step.operations
     return MemoryEstimate(
@@ -123,6 +131,8 @@ def optimizer_slots(recipe: Recipe) -> int:
             own = 1 + bool(recipe.momentum)
         case "sgd":
             own = int(bool(recipe.momentum))
+        case "lbfgs":
+            own = 0  # what SciPy keeps is small beside the features
     return own + bool(recipe.ema_momentum)
 
 

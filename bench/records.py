@@ -23,6 +23,8 @@ from bench.events import Done as Done  # noqa: PLC0414 -- likewise
 from bench.events import Epoch as Epoch  # noqa: PLC0414 -- likewise
 from bench.events import Evaluated as Evaluated  # noqa: PLC0414 -- likewise
 from bench.events import Event as Event  # noqa: PLC0414 -- likewise
+from bench.events import Extracted as Extracted  # noqa: PLC0414 -- likewise
+from bench.events import Extracting as Extracting  # noqa: PLC0414 -- likewise
 from bench.events import Failure as Failure  # noqa: PLC0414 -- likewise
 from bench.events import Flops as Flops  # noqa: PLC0414 -- likewise
 from bench.events import Memory as Memory  # noqa: PLC0414 -- likewise
@@ -40,6 +42,7 @@ from bench.recipe import BudgetClock, Precision, Recipe
 from bench.record import Record as Record  # noqa: PLC0414 -- likewise
 from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
 from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
+from bench.weights.spec import WeightsSpec
 
 SCHEMA = 1
 
@@ -113,7 +116,7 @@ class Cell(Record, frozen=True):
     """One point of the matrix. What its recipe asked for is settled in the cell's own fields.
 
     A training ends after `epochs`, or when the clock named by `budget_clock` stands at `budget_s` seconds; the other of
-    the two is None.
+    the two is None. `weights` are those that the model starts with; None for a model that is drawn.
     """
 
     model: ModelSpec
@@ -128,6 +131,12 @@ class Cell(Record, frozen=True):
     epochs: int | None = None
     budget_s: float | None = None
     budget_clock: BudgetClock = "fit"
+    weights: WeightsSpec | None = None
+
+    @property
+    def model_label(self) -> str:
+        """The model's name, which says of one that was trained before that it was."""
+        return self.model.name if self.weights is None else f"{self.model.name} (pre-trained)"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -137,7 +146,7 @@ class Cell(Record, frozen=True):
     @property
     def label(self) -> str:
         """Model and device, and what else is not the plain case, in words."""
-        parts = [self.model.name, self.device.label]
+        parts = [self.model_label, self.device.label]
         if self.precision != "float32":
             parts.append(self.precision)
         if self.jit == "on":
@@ -161,6 +170,8 @@ class Trial(Record, frozen=True):
     def key(self) -> str:
         """Names the trial's folder: a digest of everything that could change its result, where it lies left out."""
         cell = msgspec.structs.replace(self.cell, model=msgspec.structs.replace(self.cell.model, path=""))
+        if cell.weights is not None:
+            cell = msgspec.structs.replace(cell, weights=msgspec.structs.replace(cell.weights, path=""))
         content = msgspec.json.encode(msgspec.structs.replace(self, cell=cell), order="sorted")
         return f"{_slug(self.cell.label)}-s{self.seed}-{hashlib.sha256(content).hexdigest()[:12]}"
 
@@ -171,7 +182,7 @@ class Spent(Record, frozen=True):
     Attributes:
         began_s: When the first of them began, on the trial's clock.
         train_s: Their training.
-        fit_s: Their training and validation.
+        fit_s: Their training and validation, and what a frozen part put out for both.
         checkpoint_s: The last one's checkpoint.
         ended: Whether the training ended with them, its budget spent.
     """
@@ -196,6 +207,7 @@ class Assignment(Record, frozen=True):
         enough_s: Seconds of steps after which a calibration that only compares speeds ends; None for one that tells
             how long the whole training would take.
         data_dir: Where data sets lie, if not in the usual places.
+        features_dir: Where what frozen parts put out is remembered; empty to remember nothing.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
 
@@ -207,6 +219,7 @@ class Assignment(Record, frozen=True):
     limit_s: float | None = None
     enough_s: float | None = None
     data_dir: str | None = None
+    features_dir: str = ""
     libraries: tuple[str, ...] = ()
 
 

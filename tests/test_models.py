@@ -25,7 +25,7 @@ PUBLISHED = [
 def test_a_model_has_the_parameters_that_its_source_gives(name, input_shape, num_classes, parameters):
     """Parameter counts are those of the founding report, and each model's docstring states them."""
     found = catalog.find(name)
-    (described,) = describe_models([found.spec], input_shape=input_shape, num_classes=num_classes)
+    (described,) = describe_models([catalog.Build(spec=found.spec)], input_shape=input_shape, num_classes=num_classes)
     assert described.problem is None
     assert described.parameters == parameters
     assert f"{parameters:,}" in found.description
@@ -33,7 +33,9 @@ def test_a_model_has_the_parameters_that_its_source_gives(name, input_shape, num
 
 def test_mbn_is_the_report_s_network_layer_for_layer():
     """MBN has the layers of its source in their order, with the options that differ from Keras's own."""
-    (described,) = describe_models([catalog.find("mbn").spec], input_shape=(32, 32, 3), num_classes=100)
+    (described,) = describe_models(
+        [catalog.Build(spec=catalog.find("mbn").spec)], input_shape=(32, 32, 3), num_classes=100
+    )
     pair = ["Conv2D", "BatchNormalization", "Activation"] * 2 + ["MaxPooling2D", "Dropout"]
     head = ["Flatten", "Dense", "Dropout", "BatchNormalization", "Dense"]
     assert [layer.kind for layer in described.layers] == ["InputLayer", *pair * 4, *head]
@@ -66,7 +68,9 @@ def test_a_broken_model_is_described_by_its_problem(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("def build(input_shape, num_classes):\n    raise ValueError('too small')\n")
     broken, fine = describe_models(
-        [catalog.find(str(path)).spec, catalog.find("mnist_cnn").spec], input_shape=(32, 32, 3), num_classes=100
+        [catalog.Build(spec=catalog.find(name).spec) for name in (str(path), "mnist_cnn")],
+        input_shape=(32, 32, 3),
+        num_classes=100,
     )
     assert "too small" in (broken.problem or "")
     assert fine.problem is None

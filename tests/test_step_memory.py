@@ -87,7 +87,9 @@ def specs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def described(specs):
     """The models as they were built in float32, by name."""
-    found = describe_models(tuple(specs.values()), input_shape=(8, 8, 3), num_classes=20)
+    found = describe_models(
+        [catalog.Build(spec=spec) for spec in specs.values()], input_shape=(8, 8, 3), num_classes=20
+    )
     return {model.name: model for model in found}
 
 
@@ -133,5 +135,7 @@ def test_a_model_that_cannot_be_traced_has_no_figure(described):
 
 def test_a_lower_precision_holds_less(specs, described):
     """Under mixed_bfloat16 the same tensors are half as large, save the images, which are there in both."""
-    (mixed,) = describe_models([specs["plain"]], input_shape=(8, 8, 3), num_classes=20, precision="mixed_bfloat16")
+    (mixed,) = describe_models(
+        [catalog.Build(spec=specs["plain"])], input_shape=(8, 8, 3), num_classes=20, precision="mixed_bfloat16"
+    )
     assert mixed.step.image_bytes < 0.8 * described["plain"].step.image_bytes

@@ -221,7 +221,7 @@ class _Training:
             "run": self._run.name,
             "machine": self._run.host.cpu,
             "key": self._data.trial.key,
-            "model": self._cell.model.name,
+            "model": self._cell.model_label,
             "device": self._cell.device.label,
             "dataset": self._cell.dataset.name,
             "seed": self._data.trial.seed,

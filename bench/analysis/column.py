@@ -22,7 +22,10 @@ class Column:
 # What tells cells of a matrix apart.
 CELL_COLUMNS = {
     "cell": Column("Int64", "number of the cell in the run, from 1, in the order of the trials"),
-    "model": Column("string", "name of the model"),
+    "model": Column(
+        "string", "name of the model, (pre-trained) behind it where it started with weights from elsewhere"
+    ),
+    "weights": Column("string", "weights that it started with, such as imagenet; missing where they were drawn"),
     "device": Column("string", "device in the grammar of --device, such as cpu:2"),
     "device_kind": Column("string", "cpu or gpu"),
     "threads": Column("Int64", "threads of TensorFlow's pool that the device asks for"),

@@ -43,7 +43,7 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "epochs_done": Column("Int64", "whole epochs finished"),
         "epochs_trained": Column("Float64", "training images seen over those that there are, of the finished epochs"),
         "train_s": Column("Float64", "training alone: its finished phases, seconds"),
-        "fit_s": Column("Float64", "training and validation, seconds"),
+        "fit_s": Column("Float64", "training and validation, and what a frozen part puts out for both, seconds"),
         "wall_s": Column("Float64", "everything, on the trial's clock when its process was gone, seconds"),
         "other_s": Column(
             "Float64", "wall_s less all phases, of a trial that ended ok: above all the end of its process, seconds"
@@ -53,6 +53,12 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
         "build_s": Column("Float64", "building the model, summed over attempts, seconds"),
         "compile_s": Column("Float64", "compiling the model, summed over attempts, seconds"),
         "probe_s": Column("Float64", "looking at threads, arithmetic and the machine's speed, seconds"),
+        "features_s": Column(
+            "Float64", "computing or finding what a frozen part puts out for training and validation images, seconds"
+        ),
+        "features_saved_s": Column(
+            "Float64", "time in which features that the trial found had been computed; missing without any, seconds"
+        ),
         "warmup_s": Column("Float64", "first steps, which trace and compile, summed over attempts, seconds"),
         "validate_s": Column("Float64", "validation, seconds"),
         "test_s": Column("Float64", "testing, seconds"),
@@ -150,6 +156,7 @@ EPOCHS: Mapping[str, Column] = MappingProxyType(
         "accuracy": Column("Float64", "share of the training images that were labelled right, 0 to 1"),
         "val_loss": Column("Float64", "mean cross-entropy on the validation images, nats"),
         "val_accuracy": Column("Float64", "share of the validation images that were labelled right, 0 to 1"),
+        "l2": Column("Float64", "strength of the regularisation that is best so far; of a linear probe alone"),
     }
 )
 

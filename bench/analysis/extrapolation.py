@@ -122,6 +122,8 @@ def refusal(cell: Cell) -> str | None:
     curve by less than an epoch.
     """
     recipe = cell.recipe
+    if recipe.optimizer == "lbfgs":
+        return "lbfgs: each of its epochs is a weaker regularisation, and which one is best only its validation tells"
     remedy = "only a training to the end tells; for a forecast, train with"
     if recipe.schedule != "constant":
         return (

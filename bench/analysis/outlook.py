@@ -42,6 +42,7 @@ class Outlook:
         self._train_s = spent.train_s if spent else 0.0
         self._fit_s = spent.fit_s if spent else 0.0
         self._validate_s = 0.0
+        self._features_s = 0.0
         self._now_s = 0.0
         for epoch in epochs:
             self._end_epoch(epoch)
@@ -61,7 +62,7 @@ class Outlook:
         match event:
             case Epoch():
                 self._end_epoch(event)
-            case PhaseDone(epoch=int()):
+            case PhaseDone(epoch=int()) | PhaseDone(phase="features"):
                 self._end_phase(event.phase, event.start_s, event.end_s)
             case _:
                 pass
@@ -75,7 +76,7 @@ class Outlook:
             case "train":
                 spent_s = per_epochs_s = self._train_s
             case "fit":
-                spent_s = per_epochs_s = self._fit_s
+                spent_s, per_epochs_s = self._fit_s, self._fit_s - self._features_s
             case "wall":
                 # The test is inside, and takes about as long as the validation does for as many images.
                 images = cell.dataset.num_test / cell.dataset.num_validation if cell.dataset.num_validation else 0.0
@@ -121,6 +122,9 @@ class Outlook:
             case "validate":
                 self._validate_s = took_s
                 self._fit_s += took_s
+            case "features":
+                self._fit_s += took_s
+                self._features_s += took_s
             case _:
                 pass
         self._now_s = end_s

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bench.records import Attempt, Done, Epoch, Event, Failure, Phase, PhaseDone, Sample, Steps, Tested
+from bench.records import Attempt, Done, Epoch, Event, Extracted, Failure, Phase, PhaseDone, Sample, Steps, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,9 @@ def _is_lost(event: Event, attempt: Attempt) -> bool:
             return event.end_s > attempt.offset_s
         case PhaseDone(epoch=int(epoch)) | Steps(epoch=epoch) | Epoch(epoch=epoch):
             return epoch > attempt.epochs_done
-        case Tested() | Failure() | Done():
+        case Extracted(split="training" | "validation"):
+            return attempt.epochs_done == 0
+        case Extracted() | Tested() | Failure() | Done():
             return True
         case _:
             return False

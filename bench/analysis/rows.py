@@ -20,7 +20,7 @@ from bench.analysis.steady import steady
 from bench.analysis.step_times import as_of_one_size, of_whole_images, step_times_s
 from bench.analysis.use import Use, hardware_use
 from bench.recipe import describe, describe_fields
-from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
+from bench.records import Attempt, Built, Epoch, Extracted, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,7 +122,7 @@ class TrialRows:
         return [
             {
                 "key": trial.key,
-                "model": trial.cell.model.name,
+                "model": trial.cell.model_label,
                 "device": trial.cell.device.label,
                 "seed": trial.seed,
                 "epoch": epoch.epoch,
@@ -141,6 +141,7 @@ class TrialRows:
                 "package_energy_joules": self._package_energy.joules(self._fit_phases(epoch.epoch)),
                 "val_loss": epoch.val_loss,
                 "val_accuracy": epoch.val_accuracy,
+                "l2": epoch.l2,
             }
             for epoch in self._epochs
         ]
@@ -166,7 +167,8 @@ class TrialRows:
         return {
             "key": trial.key,
             "cell": self._cell,
-            "model": cell.model.name,
+            "model": cell.model_label,
+            "weights": None if cell.weights is None else cell.weights.name,
             "device": cell.device.label,
             "device_kind": cell.device.kind,
             "threads": cell.device.threads,
@@ -208,6 +210,7 @@ class TrialRows:
         return {
             **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": self._fit_s(),
+            "features_saved_s": self._features_saved_s(),
             "wall_s": wall_s,
             "other_s": wall_s - covered_s(self._phases) if wall_s is not None and ended_well else None,
             "epoch_s": median(epochs_s) if epochs_s else None,
@@ -262,6 +265,11 @@ class TrialRows:
         yield from self.disturbances()
         if (off_budget := self._off_budget()) is not None:
             yield off_budget
+        if saved_s := self._features_saved_s():
+            yield (
+                f"what its frozen part puts out was found from an earlier run, which had taken {saved_s:.1f} s for it: "
+                "its own times are shorter by as much"
+            )
         if self._moved:
             yield "it ran on another machine than its run was planned on"
         fraction = self._use.attained_fraction
@@ -353,7 +361,16 @@ class TrialRows:
 
     def _fit_s(self) -> float | None:
         train_s = self._phases_s.get("train")
-        return None if train_s is None else train_s + self._phases_s.get("validate", 0.0)
+        if train_s is None:
+            return None
+        return self._phases_s.get("features", 0.0) + train_s + self._phases_s.get("validate", 0.0)
+
+    def _features_saved_s(self) -> float | None:
+        """What its features had taken that it found; what a process of its own had computed counts as computed."""
+        first: dict[str, Extracted] = {}
+        for extracted in _of(Extracted, self._events):
+            first.setdefault(extracted.split, extracted)
+        return sum(extracted.saved_s for extracted in first.values()) if first else None
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""

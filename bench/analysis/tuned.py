@@ -144,7 +144,7 @@ def _setting(cell: Cell, default: Cell, by_rung: Sequence[Sequence[Timing]], las
 def _row(setting: Setting, default: Cell) -> Row:
     cell = setting.cell
     return {
-        "model": cell.model.name,
+        "model": cell.model_label,
         "device": cell.device.label,
         "batch_size": cell.batch_size,
         "steps_per_execution": cell.steps_per_execution,

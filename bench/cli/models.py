@@ -46,7 +46,7 @@ def _show(name: str, input_shape: tuple[int, int, int], classes: int) -> None:
     found = catalog.find(name)
     if found.problem:
         raise ModelError(found.problem)
-    (described,) = describe_models([found.spec], input_shape=input_shape, num_classes=classes)
+    (described,) = describe_models([catalog.Build(spec=found.spec)], input_shape=input_shape, num_classes=classes)
     if described.problem:
         raise ModelError(described.problem)
     terminal.print(found.description)

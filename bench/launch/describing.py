@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.catalog import ModelDescription
+from bench.catalog import Build, ModelDescription
 from bench.errors import ModelError
 from bench.hardware.environment import child_environment
-from bench.records import Device, ModelSpec
+from bench.records import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,21 +22,19 @@ TIMEOUT_S = 300
 
 
 def describe_models(
-    specs: Sequence[ModelSpec],
+    builds: Sequence[Build],
     *,
     input_shape: tuple[int, int, int],
     num_classes: int,
     precision: Precision = "float32",
-    any_size: bool = False,
 ) -> tuple[ModelDescription, ...]:
     """Build models in a process of their own and describe them.
 
     Args:
-        specs: The model files.
+        builds: The model files, and how each is built.
         input_shape: Height, width, channels of an image.
         num_classes: Classes to tell apart.
         precision: The Keras dtype policy that they are built under. Defaults to `"float32"`.
-        any_size: Whether they are to take images of any size, as stages of a recipe need. Defaults to False.
 
     Returns:
         One description a model; one that cannot be built has a `problem`.
@@ -44,7 +42,7 @@ def describe_models(
     Raises:
         ModelError: The process itself failed.
     """
-    request = msgspec.json.encode((tuple(specs), input_shape, num_classes, precision, any_size)).decode()
+    request = msgspec.json.encode((tuple(builds), input_shape, num_classes, precision)).decode()
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "bench.worker.describe", request],

@@ -16,6 +16,7 @@ import msgspec
 
 from bench.hardware import cuda_libraries
 from bench.hardware.environment import child_environment
+from bench.hardware.peak import cache_folder
 from bench.launch.resume import resume_point
 from bench.launch.tail import Tail
 from bench.meter.oom import OomCounter
@@ -192,6 +193,7 @@ class LocalRun:
             limit_s=self._timeout_s if self._trial.mode == "calibrate" else None,
             enough_s=self._enough_s,
             data_dir=self._data_dir,
+            features_dir=str((cache_folder() / "features").absolute()),
             libraries=tuple(map(str, libraries)),
         )
         with self._folder.log.open("ab") as log:

@@ -14,7 +14,7 @@ from bench.data.content import content_digest
 from bench.data.fetching import ensure
 from bench.data.loading import load
 from bench.data.sources import SOURCES, source_name
-from bench.errors import UnusableGpuError
+from bench.errors import BenchError, UnusableGpuError
 from bench.hardware.devices import Choice, default_requests, resolve
 from bench.hardware.doctor.examine import explain, find_neglected_card
 from bench.hardware.environment import overruled_onednn
@@ -26,14 +26,18 @@ from bench.launch.preflight import Preflight, examine_memory
 from bench.matrix import Plan, expand
 from bench.records import SCHEMA, Result, Run
 from bench.store import RunFolder
+from bench.weights import shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bench.catalog import ModelFile
     from bench.config import RunConfig
     from bench.hardware.gpus import GpuSurvey
     from bench.hardware.topology import Topology
+    from bench.matrix import FindWeights
     from bench.records import Cell, DatasetSpec, Host, Trial, Tuning
+    from bench.weights.spec import WeightsSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +96,8 @@ def prepare(config: RunConfig, *, widen: Callable[[Plan, Topology], Plan] | None
     dataset = msgspec.structs.replace(data.spec, content=content_digest(data))
     data_warnings, loading_bytes = data.warnings, data.loading_bytes
     del data  # what it takes must not be missing from the memory that the preflight finds
-    plan = expand(config, models=models, choices=choices, dataset=dataset)
+    find_weights = _weights_finder(config.data_dir)
+    plan = expand(config, models=models, choices=choices, dataset=dataset, find_weights=find_weights)
     plan = plan if widen is None else widen(plan, topology)
     preflight = examine_memory(plan, dataset, loading_bytes=loading_bytes)
     if not config.force:
@@ -111,6 +116,25 @@ def prepare(config: RunConfig, *, widen: Callable[[Plan, Topology], Plan] | None
             *([preflight.problem] if preflight.problem else []),
         ),
     )
+
+
+def _weights_finder(data_dir: str | None) -> FindWeights:
+    """Find what recipes' `weights` stand for, each once; published ones that are missing are downloaded."""
+    found: dict[tuple[str, str], WeightsSpec | BenchError | None] = {}
+
+    def find(model: ModelFile, request: str) -> WeightsSpec | None:
+        key = model.spec.sha256, request
+        if key not in found:
+            try:
+                found[key] = shelf.ensure(request, model.weights, model=model.spec.name, data_dir=data_dir)
+            except BenchError as error:
+                found[key] = error
+        answer = found[key]
+        if isinstance(answer, BenchError):
+            raise answer
+        return answer
+
+    return find
 
 
 def _neglected_cards(choices: Sequence[Choice], survey: GpuSurvey) -> tuple[str, ...]:

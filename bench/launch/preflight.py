@@ -12,6 +12,7 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from bench.catalog import Build
 from bench.errors import ModelError
 from bench.hardware.gpus import read_free_memory_bytes
 from bench.hardware.memory import read_available_memory_bytes
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from bench.catalog import ModelDescription
     from bench.matrix import Plan
     from bench.recipe import Precision
-    from bench.records import Cell, DatasetSpec, MemoryEstimate, ModelSpec, Status
+    from bench.records import Cell, DatasetSpec, MemoryEstimate, Status
 
-    Building = tuple[ModelSpec, Precision, bool]
+    Building = tuple[Precision, Build]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,14 @@ class Preflight:
 
 
 def how_built(cell: Cell) -> Building:
-    """The model of a cell, its precision, and whether it must take images of any size."""
-    return cell.model, cell.precision, bool(cell.recipe.stages)
+    """The precision of a cell, and how its model is built."""
+    return cell.precision, Build(
+        spec=cell.model,
+        any_size=bool(cell.recipe.stages),
+        weights=cell.weights.path if cell.weights else "",
+        input_pixels=cell.recipe.input_pixels,
+        frozen_until=cell.recipe.frozen_until,
+    )
 
 
 def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> Preflight:
@@ -88,17 +95,13 @@ def examine_memory(plan: Plan, dataset: DatasetSpec, *, loading_bytes: int) -> P
 
 
 def _describe(wanted: Iterable[Building], dataset: DatasetSpec) -> dict[Building, ModelDescription]:
-    """Build each model once in each way; a way, such as a precision, takes a process of its own."""
+    """Build each model once in each way; a precision takes a process of its own."""
     described: dict[Building, ModelDescription] = {}
-    ordered = sorted(wanted, key=lambda building: (building[1:], building[0].path))
-    for (precision, any_size), group in groupby(ordered, key=lambda building: building[1:]):
-        specs = [spec for spec, *_ in group]
-        built = describe_models(
-            specs,
-            input_shape=dataset.input_shape,
-            num_classes=dataset.num_classes,
-            precision=precision,
-            any_size=any_size,
+    ordered = sorted(wanted, key=lambda building: (building[0], building[1].spec.path, building[1].frozen_until))
+    for precision, group in groupby(ordered, key=lambda building: building[0]):
+        builds = [build for _, build in group]
+        models = describe_models(
+            builds, input_shape=dataset.input_shape, num_classes=dataset.num_classes, precision=precision
         )
-        described |= {(spec, precision, any_size): model for spec, model in zip(specs, built, strict=True)}
+        described |= {(precision, build): model for build, model in zip(builds, models, strict=True)}
     return described

@@ -43,6 +43,7 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
     ends_s: dict[int, float] = {}
     phases: dict[tuple[Phase, int], PhaseDone] = {}
     last_epochs: set[int] = set()
+    features: list[PhaseDone] = []
     epochs: dict[int, Epoch] = {}
     for event in events:
         match event:
@@ -58,17 +59,27 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
                 pass
         if isinstance(event, PhaseDone) and event.epoch is not None:
             phases[event.phase, event.epoch] = event
+        if isinstance(event, PhaseDone) and event.phase == "features":
+            features.append(event)
     epochs_done = max(ends_s.keys() & folder.checkpoints(), default=0)
+    offset_s = ends_s.get(epochs_done, 0.0)
     return ResumePoint(
         attempt=attempt,
         epochs_done=epochs_done,
-        offset_s=ends_s.get(epochs_done, 0.0),
-        spent=_spent(phases, epochs_done, ended=epochs_done in last_epochs),
+        offset_s=offset_s,
+        spent=_spent(
+            phases,
+            epochs_done,
+            features_s=sum(phase.end_s - phase.start_s for phase in features if phase.end_s <= offset_s),
+            ended=epochs_done in last_epochs,
+        ),
         epochs=tuple(epochs[number] for number in sorted(epochs) if number <= epochs_done),
     )
 
 
-def _spent(phases: Mapping[tuple[Phase, int], PhaseDone], epochs_done: int, *, ended: bool) -> Spent | None:
+def _spent(
+    phases: Mapping[tuple[Phase, int], PhaseDone], epochs_done: int, *, features_s: float, ended: bool
+) -> Spent | None:
     """What the finished epochs took; a phase that was done twice counts as it was done last."""
 
     def took_s(name: Phase) -> float:
@@ -83,7 +94,7 @@ def _spent(phases: Mapping[tuple[Phase, int], PhaseDone], epochs_done: int, *, e
     return Spent(
         began_s=first.start_s,
         train_s=train_s,
-        fit_s=train_s + took_s("validate"),
+        fit_s=features_s + train_s + took_s("validate"),
         checkpoint_s=saved.end_s - saved.start_s if saved else 0.0,
         ended=ended,
     )

@@ -42,7 +42,7 @@ def cell_labels(cells: Iterable[Cell]) -> dict[Cell, str]:
     differing = differing_by((cell.model, cell.recipe) for cell in listed)
     settings = {cell: _of_cell(cell, differing[cell.model]) for cell in listed}
     parts = _parts(settings.values())
-    return {cell: f"{cell.model.name} {', '.join(parts(setting))}" for cell, setting in settings.items()}
+    return {cell: f"{cell.model_label} {', '.join(parts(setting))}" for cell, setting in settings.items()}
 
 
 def setting_labels(rows: Iterable[Row]) -> Callable[[Row], str]:
@@ -109,7 +109,7 @@ def epochs_word(epochs: int) -> str:
 
 def _of_cell(cell: Cell, differing: tuple[str, ...]) -> _Setting:
     return _Setting(
-        model=cell.model.name,
+        model=cell.model_label,
         device=cell.device.label,
         precision=cell.precision,
         jit=cell.jit,

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.records import Epoch, Steps
+from bench.records import Epoch, Extracting, Steps
 from bench.report.format import MISSING, duration, plain, rate, share, size, span
 from bench.report.labels import cell_labels
 from bench.report.progress import Progress, rest_s
@@ -93,7 +93,7 @@ class LiveView:
             progress.look_ahead()
         if self._live is None:
             pause_s = EPOCH_LINE_S if isinstance(event, Epoch) else STEP_LINE_S
-            if isinstance(event, Epoch | Steps) and self._clock() - self._shown_s >= pause_s:
+            if isinstance(event, Epoch | Steps | Extracting) and self._clock() - self._shown_s >= pause_s:
                 self._speak(trial, _figures(progress))
         self._refresh()
 
@@ -172,8 +172,12 @@ def _running(progress: Progress) -> str:
 def _figures(progress: Progress) -> str:
     cell = progress.trial.cell
     parts = []
+    if progress.extracting is not None:
+        found = progress.extracting
+        parts.append(f"{share(found.images / found.of)} of the {found.split} images")
     if progress.epoch and progress.trial.mode == "train":
-        done = share(progress.epoch_images / cell.dataset.num_train)
+        passes = progress.epoch_images / cell.dataset.num_train
+        done = f"{passes:g} passes" if cell.recipe.optimizer == "lbfgs" else share(passes)
         whole = f"{progress.epoch} of {cell.epochs}" if cell.epochs else f"{progress.epoch}"
         parts.append(f"epoch {whole} ({done})")
     if progress.images_per_s is not None:

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from bench.analysis.outlook import Outlook
-from bench.records import Epoch, PhaseDone, Steps, Tested
+from bench.records import Epoch, Extracted, Extracting, PhaseDone, Steps, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +22,7 @@ NEXT_PHASE: dict[Phase, Phase] = {
     "data": "build",
     "build": "compile",
     "compile": "warmup",
+    "features": "warmup",
     "warmup": "train",
     "validate": "checkpoint",
 }
@@ -44,6 +45,7 @@ class Progress:
         test_accuracy: On the test images.
         t_s: The trial's clock at the latest sample.
         rss_bytes: Memory of its processes at the latest sample.
+        extracting: How far it has come with what a frozen part puts out; None where it is not at it.
         forecast: What is expected of its last epoch, as it was last asked for.
     """
 
@@ -61,7 +63,9 @@ class Progress:
         self.test_accuracy: float | None = None
         self.t_s = 0.0
         self.rss_bytes: int | None = None
+        self.extracting: Extracting | None = None
         self._images = 0
+        self._features_s = 0.0
         self._train_s = 0.0
         self._between_s = 0.0
         self._validate_s = 0.0
@@ -101,6 +105,10 @@ class Progress:
                 self._end_phase(event)
             case Epoch():
                 self._end_epoch(event)
+            case Extracting():
+                self.extracting = event
+            case Extracted():
+                self.extracting = None
             case Tested():
                 self.test_accuracy = event.accuracy
 
@@ -125,6 +133,9 @@ class Progress:
         if cell.budget_s is not None:
             return max(0.0, cell.budget_s - self._spent_s(cell.budget_clock))
         epochs = cell.epochs or 0
+        if cell.recipe.optimizer == "lbfgs":  # an epoch takes as many passes as it needs
+            each_s = (self._train_s + self._between_s) / self._epochs_seen if self._epochs_seen else 0.0
+            return (epochs - self.epochs_done) * each_s or None
         images_left = cell.dataset.num_train * (epochs - self.epoch + 1) - self.epoch_images
         between_s = self._between_s / self._epochs_seen if self._epochs_seen else 0.0
         return images_left * self._train_s / self._images + (epochs - self.epochs_done) * between_s
@@ -134,7 +145,7 @@ class Progress:
             case "train":
                 return self._train_s + (self._spent.train_s if self._spent else 0.0)
             case "fit":
-                return self._train_s + self._validate_s + (self._spent.fit_s if self._spent else 0.0)
+                return self._features_s + self._train_s + self._validate_s + (self._spent.fit_s if self._spent else 0.0)
             case "wall":
                 return self.t_s
 
@@ -153,6 +164,8 @@ class Progress:
             self._between_s += done.end_s - done.start_s
         if done.phase == "validate":
             self._validate_s += done.end_s - done.start_s
+        if done.phase == "features":
+            self._features_s += done.end_s - done.start_s
         dataset = self.trial.cell.dataset
         if done.phase == "train":
             self.phase = "validate" if dataset.num_validation else "checkpoint"
@@ -160,6 +173,8 @@ class Progress:
             epochs = self.trial.cell.epochs
             ended = self._is_over if epochs is None else self.epochs_done >= epochs
             self.phase = "test" if ended else "train"
+        elif done.phase == "compile" and self.trial.cell.recipe.frozen_until:
+            self.phase = "features"
         else:
             self.phase = NEXT_PHASE.get(done.phase, done.phase)
 

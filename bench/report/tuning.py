@@ -53,7 +53,7 @@ def summarize_tuning(report: Report, tuned: Tuned) -> Summary:
     if any(setting.peak_gpu_bytes is not None for setting in known):
         measures.insert(3, column("GPU memory", lambda setting: size(setting.peak_gpu_bytes)))
     return Summary(
-        title=plain(f"{report.run.name}: {default.model.name}"),
+        title=plain(f"{report.run.name}: {default.model_label}"),
         answers=tuple(map(plain, [*_answers(tuned), *_disturbed(report)])),
         about=(*describe_run(report)[:-1], plain(f"default: {_whole(default)}")),
         names=(column("setting", lambda setting: setting_words(setting.cell, default), is_number=False),),

@@ -7,7 +7,7 @@ there. So all three together cost one gather. Keras's own layers take many times
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tensorflow as tf
 
@@ -17,6 +17,39 @@ if TYPE_CHECKING:
     from bench.recipe import Recipe
 
 DRAWS = 6  # numbers that an image needs: flip, shift down and right, place of the cutout, angle
+
+
+class Flips:
+    """Which training images a step mirrors.
+
+    Args:
+        flip: The recipe's `horizontal_flip`.
+        count: Training images.
+        seed: The trial's.
+    """
+
+    def __init__(self, flip: bool | Literal["alternating"], *, count: int, seed: int) -> None:
+        self._flip = flip
+        with tf.device("CPU:0"):
+            # Which images the first epoch mirrors, if the next one is to mirror the others.
+            self._mirrored_first = tf.random.stateless_uniform((count,), seed=(seed, -1)) < 0.5
+
+    def mirrored(self, draws: tf.Tensor, indices: tf.Tensor, *, epoch: tf.Tensor) -> tf.Tensor:
+        """Return for each image of a batch whether it is mirrored.
+
+        Args:
+            draws: float32 (n,), from 0 to 1, of this step.
+            indices: int (n,), the images' numbers among all training images.
+            epoch: From 0.
+
+        Returns:
+            bool (n,).
+        """
+        if not self._flip:
+            return tf.zeros_like(draws, tf.bool)
+        if self._flip == "alternating":
+            return tf.not_equal(tf.gather(self._mirrored_first, indices), epoch % 2 == 1)
+        return draws < 0.5
 
 
 class Augmentation:
@@ -32,6 +65,7 @@ class Augmentation:
 
     def __init__(self, recipe: Recipe, *, count: int, height: int, colour: np.ndarray, seed: int) -> None:
         self._flip = recipe.horizontal_flip
+        self._flips = Flips(recipe.horizontal_flip, count=count, seed=seed)
         self._shift_pixels = recipe.shift_pixels
         self._cutout_pixels = recipe.cutout_pixels
         self._most_radians = math.radians(recipe.rotation_degrees)
@@ -39,8 +73,6 @@ class Augmentation:
         self._seed = seed
         with tf.device("CPU:0"):
             self._colour = tf.constant(colour.round(), tf.uint8)
-            # Which images the first epoch mirrors, if the next one is to mirror the others.
-            self._mirrored_first = tf.random.stateless_uniform((count,), seed=(seed, -1)) < 0.5
 
     def apply(self, images: tf.Tensor, indices: tf.Tensor, *, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Return a batch of training images as this step shows them.
@@ -56,17 +88,10 @@ class Augmentation:
         """
         draws = tf.random.stateless_uniform((tf.size(indices), DRAWS), seed=tf.stack([self._seed, step]))
         if self._flip or self._shift_pixels or self._cutout_pixels:
-            images = self._move(images, self._mirrored(draws[:, 0], indices, epoch), draws)
+            images = self._move(images, self._flips.mirrored(draws[:, 0], indices, epoch=epoch), draws)
         if self._most_radians:
             images = _turn(images, (2 * draws[:, 5] - 1) * self._most_radians)
         return images
-
-    def _mirrored(self, draws: tf.Tensor, indices: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        if not self._flip:
-            return tf.zeros_like(draws, tf.bool)
-        if self._flip == "alternating":
-            return tf.not_equal(tf.gather(self._mirrored_first, indices), epoch % 2 == 1)
-        return draws < 0.5
 
     def _move(self, images: tf.Tensor, mirrored: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         _, height, width, channels = images.shape

@@ -12,37 +12,56 @@ from bench.errors import DataError
 from bench.worker.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy as np
     import tensorflow as tf
 
     from bench.data.dataset import Dataset
-    from bench.records import Cell, DatasetSpec
+    from bench.records import Cell
+    from bench.worker.epochs import EpochPipeline
+    from bench.worker.feature_store import Rows
+    from bench.worker.frozen import Sample
 
-FEW = 4
+FEW = 4  # images, to see what a model puts out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a frozen part puts out, not in batches.
+
+    Attributes:
+        variants: Of training images, (n, …) each: as they are, and if the recipe mirrors any, of their mirror images.
+        labels: int32 (n,), of the training images.
+    """
+
+    variants: Sequence[Rows | Sample]
+    labels: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batches:
-    """The splits of a data set as batches.
+    """The splits of a data set as batches of what the trained model gets.
 
     Attributes:
         pipeline: What makes them.
         training: One epoch, of whichever `pipeline.begin_epoch` named last.
         validation: None where nothing is held back.
-        test: Touched once, at the end.
+        test: Makes those of the test split; touched once, at the end.
         test_labels: int32 (n,), in the order of `test`.
-        rehearsal: Training images in batches as large as those of `test`, for the warm-up; just a few images where
-            nothing is compiled for a size.
-        few: A few training images, to see what the model puts out.
+        test_count: How many there will be of `test`.
+        rehearsal: As large as those of `test`, for the warm-up; just a few images where nothing is compiled for a size.
+        features: What the batches are made of where a part of the model is frozen.
     """
 
-    pipeline: Pipeline
+    pipeline: EpochPipeline
     training: tf.data.Dataset
     validation: tf.data.Dataset | None
-    test: tf.data.Dataset
+    test: Callable[[], tf.data.Dataset]
     test_labels: np.ndarray
+    test_count: int
     rehearsal: tf.data.Dataset
-    few: tf.data.Dataset
+    features: Features | None = None
 
 
 def compiles_every_size(cell: Cell) -> bool:
@@ -50,13 +69,14 @@ def compiles_every_size(cell: Cell) -> bool:
     return cell.jit == "on" or cell.device.kind == "gpu"
 
 
-def load_batches(cell: Cell, *, seed: int, data_dir: str | None) -> Batches:
-    """Load the cell's data set and cut it into batches.
+def rehearsed(cell: Cell) -> slice:
+    """The training images that stand for the test split in the warm-up."""
+    size = cell.batch_size
+    return slice(size + cell.dataset.num_test % size if compiles_every_size(cell) else FEW)
 
-    Raises:
-        DataError: The data set is missing, damaged, or not the one that the cell was planned with.
-    """
-    data = _load(cell.dataset, data_dir)
+
+def image_batches(cell: Cell, data: Dataset, *, seed: int) -> Batches:
+    """Cut a data set into batches of images."""
     size = cell.batch_size
     pipeline = Pipeline(
         cell.recipe,
@@ -65,8 +85,8 @@ def load_batches(cell: Cell, *, seed: int, data_dir: str | None) -> Batches:
         threads=cell.device.threads,
         times_waiting=len(cell.device.gpu_uuids) < 2,
     )
-    few = pipeline.evaluation(data.x_train[:FEW], data.y_train[:FEW], batch_size=FEW)
-    rehearsed = slice(size + len(data.x_test) % size)
+    test = pipeline.evaluation(data.x_test, data.y_test, batch_size=size)
+    some = rehearsed(cell)
     return Batches(
         pipeline=pipeline,
         training=pipeline.training(data.y_train, batch_size=size),
@@ -75,18 +95,20 @@ def load_batches(cell: Cell, *, seed: int, data_dir: str | None) -> Batches:
             if len(data.x_validation)
             else None
         ),
-        test=pipeline.evaluation(data.x_test, data.y_test, batch_size=size),
+        test=lambda: test,
         test_labels=data.y_test,
-        rehearsal=(
-            pipeline.evaluation(data.x_train[rehearsed], data.y_train[rehearsed], batch_size=size)
-            if compiles_every_size(cell)
-            else few
-        ),
-        few=few,
+        test_count=int(test.cardinality()),
+        rehearsal=pipeline.evaluation(data.x_train[some], data.y_train[some], batch_size=size),
     )
 
 
-def _load(spec: DatasetSpec, data_dir: str | None) -> Dataset:
+def load_data(cell: Cell, *, data_dir: str | None) -> Dataset:
+    """Load the cell's data set.
+
+    Raises:
+        DataError: It is missing, damaged, or not the one that the cell was planned with.
+    """
+    spec = cell.dataset
     total = spec.num_train + spec.num_validation
     data = load(
         spec.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from bench import catalog
 from bench.errors import ModelError
+from bench.weights.digests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +83,32 @@ def build(
     return model
 
 
+def build_for(cell: Cell, *, class_names: Sequence[str] = ()) -> keras.Model:
+    """Build the model of a cell; see `build`.
+
+    Raises:
+        ModelError: Likewise, or its weights are not those that it was planned with.
+    """
+    weights = None
+    if cell.weights is not None:
+        weights = cell.weights.path
+        found = digest(Path(weights), "sha256")
+        if found != cell.weights.sha256:
+            raise ModelError(
+                f"the weights {weights} have changed since this run was planned (SHA-256 {found[:12]}…, not "
+                f"{cell.weights.sha256[:12]}…); start a new run, or bring the old ones back"
+            )
+    return build(
+        cell.model,
+        cell.dataset.input_shape,
+        cell.dataset.num_classes,
+        any_size=bool(cell.recipe.stages),
+        weights=weights,
+        input_pixels=cell.recipe.input_pixels,
+        class_names=class_names,
+    )
+
+
 def ask_output(model: keras.Model, images: tf.Tensor) -> Output:
     """Ask the model whether it ends in softmax or logits, by what it says about a few normalised images."""
     outputs = keras.ops.convert_to_numpy(model(images, training=False)).astype(np.float64)
@@ -111,6 +139,8 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
             return keras.optimizers.AdamW(**options | {"weight_decay": recipe.weight_decay})
         case "rmsprop":
             return keras.optimizers.RMSprop(momentum=recipe.momentum, **options)
+        case "lbfgs":
+            return keras.optimizers.SGD()  # holds the place: it makes no step
         case "sgd":
             return keras.optimizers.SGD(momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
 

@@ -105,6 +105,7 @@ class BudgetCourse:
         aftermath: What is still to come after the last step.
         spent: What earlier processes spent; None for a new trial.
         steps_per_execution: Steps that one call makes.
+        features_s: What this process spent on what a frozen part puts out, which `fit` covers too. Defaults to 0.
     """
 
     def __init__(
@@ -115,15 +116,16 @@ class BudgetCourse:
         aftermath: Aftermath,
         spent: Spent | None,
         steps_per_execution: int = 1,
+        features_s: float = 0.0,
     ) -> None:
         self._budget_s = budget_s
         self._clock = clock
         self._aftermath = aftermath
         self._steps_per_execution = steps_per_execution
         self._began_s = spent.began_s if spent else None
-        self._spent_s = 0.0
+        self._spent_s = features_s if clock == "fit" else 0.0
         if spent is not None:
-            self._spent_s = spent.train_s if clock == "train" else spent.fit_s
+            self._spent_s += spent.train_s if clock == "train" else spent.fit_s
         self._zero_s = 0.0
         self._step_s = 0.0
 

@@ -80,7 +80,7 @@ class Flops:
     problem: str | None = None
 
 
-def count_flops(model: keras.Model, *, input_shape: tuple[int, int, int], batch_size: int) -> Flops:
+def count_flops(model: keras.Model, *, input_shape: tuple[int, ...], batch_size: int) -> Flops:
     """Count the FLOPs of a compiled model by tracing its forward pass and its `train_step`; neither runs.
 
     Weights, optimizer and random states stay as they are, and nothing is printed. A batch on several devices counts
@@ -89,7 +89,7 @@ def count_flops(model: keras.Model, *, input_shape: tuple[int, int, int], batch_
     Args:
         model: Compiled; may have a `train_step` of its own, which takes (images, labels). On several devices it must
             have taken a step before: Keras makes its metrics then, and cannot make them here.
-        input_shape: Height, width, channels.
+        input_shape: Of what the model gets for an image, such as height, width, channels.
         batch_size: Of a training step.
     """
     strategy = model.distribute_strategy

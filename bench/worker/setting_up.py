@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,12 @@ import numpy as np
 from bench.records import Built, Flops
 from bench.schedule import image_sizes
 from bench.worker import building, runtime
-from bench.worker.batches import Batches, load_batches
+from bench.worker.batches import FEW, Batches, image_batches, load_data
+from bench.worker.cutting import cut
+from bench.worker.feature_batches import feature_batches
 from bench.worker.flops import count_flops
+from bench.worker.frozen import FrozenPart
+from bench.worker.pipeline import normalizer
 from bench.worker.traffic import traffic_bytes
 
 if TYPE_CHECKING:
@@ -29,20 +34,33 @@ class Ready:
     """A trial that could begin to train.
 
     Attributes:
-        model: Compiled.
-        batches: Its data.
+        model: Compiled: what is trained, without the part that is frozen.
+        batches: What it gets.
         devices: TensorFlow's names of the devices that it trains on.
         output: What the model puts out.
+        features_s: What this process spent on what a frozen part puts out; 0 without one.
+        test_features_s: What it will spend on that for the test images.
     """
 
     model: keras.Model
     batches: Batches
     devices: Sequence[str]
     output: building.Output
+    features_s: float = 0.0
+    test_features_s: float = 0.0
 
 
-def set_up(assignment: Assignment, trial: Trial, journal: Journal, phases: Phases) -> Ready:
-    """Go through the phases from `import` to `compile`, and write what was found.
+def set_up(
+    assignment: Assignment, trial: Trial, journal: Journal, phases: Phases, *, sample_s: float | None = None
+) -> Ready:
+    """Go through the phases from `import` to `compile`, and to `features` if a part is frozen; write what was found.
+
+    Args:
+        assignment: Of this process.
+        trial: What is trained.
+        journal: Where events go.
+        phases: The clock.
+        sample_s: See `feature_batches`.
 
     Raises:
         BenchError: Model, data or device are not what the trial needs.
@@ -54,15 +72,17 @@ def set_up(assignment: Assignment, trial: Trial, journal: Journal, phases: Phase
     phases.done("import", start_s=assignment.offset_s)
 
     with phases.phase("data"):
-        batches = load_batches(cell, seed=trial.seed, data_dir=assignment.data_dir)
+        data = load_data(cell, data_dir=assignment.data_dir)
+        normalize = normalizer(cell.recipe, data.x_train)
+        few = normalize(data.x_train[:FEW])
+        batches = None if cell.recipe.frozen_until else image_batches(cell, data, seed=trial.seed)
     with phases.phase("build"), strategy_scope():
-        model = building.build(
-            cell.model, cell.dataset.input_shape, cell.dataset.num_classes, any_size=bool(cell.recipe.stages)
-        )
-        output = building.ask_output(model, next(iter(batches.few))[0])
+        whole = building.build_for(cell, class_names=data.class_names)
+        output = building.ask_output(whole, few)
+        frozen, model = cut(whole, cell.recipe.frozen_until) if cell.recipe.frozen_until else (None, whole)
     journal.append(
         Built(
-            parameters=model.count_params(),
+            parameters=whole.count_params(),
             trainable_parameters=sum(int(np.prod(v.shape)) for v in model.trainable_variables),
             output=output,
         )
@@ -71,21 +91,49 @@ def set_up(assignment: Assignment, trial: Trial, journal: Journal, phases: Phase
         building.compile_model(model, cell, output=output)
     with phases.phase("probe"):
         journal.append(runtime.describe(cell, devices))
-    return Ready(model=model, batches=batches, devices=devices, output=output)
+    if batches is not None:
+        return Ready(model=model, batches=batches, devices=devices, output=output)
+    cache = Path(assignment.features_dir or f"{assignment.folder}/features")
+    part = FrozenPart(frozen, cell, normalize=normalize, cache=cache, journal=journal)
+    start_s = phases.now()
+    batches = feature_batches(cell, data, part, seed=trial.seed, sample_s=sample_s)
+    return Ready(
+        model=model,
+        batches=batches,
+        devices=devices,
+        output=output,
+        features_s=phases.done("features", start_s=start_s) - start_s,
+        test_features_s=part.expected_s("test", len(data.x_test)),
+    )
 
 
 def count_arithmetic(model: keras.Model, cell: Cell) -> Iterator[Flops]:
     """Count for each size of images. After the warm-up: with several devices, Keras's metrics exist only then."""
-    height, width, channels = cell.dataset.input_shape
     # What XLA fuses never reaches memory.
     traffic = traffic_bytes(model) if cell.jit == "off" else None
+    if cell.recipe.frozen_until:
+        yield _counted(model, model.input_shape[1:], cell, traffic_bytes=traffic)
+        return
+    height, width, channels = cell.dataset.input_shape
     for size in dict.fromkeys(image_sizes(cell.recipe, height, width)):
-        counted = count_flops(model, input_shape=(*size, channels), batch_size=cell.batch_size)
-        yield Flops(
-            forward=counted.forward_per_image,
-            training=counted.training_per_image,
-            operations=counted.operations,
-            problem=counted.problem,
-            traffic_bytes=traffic,
-            image_height=None if size == (height, width) else size[0],
-        )
+        image_height = None if size == (height, width) else size[0]
+        yield _counted(model, (*size, channels), cell, traffic_bytes=traffic, image_height=image_height)
+
+
+def _counted(
+    model: keras.Model,
+    input_shape: tuple[int, ...],
+    cell: Cell,
+    *,
+    traffic_bytes: int | None,
+    image_height: int | None = None,
+) -> Flops:
+    counted = count_flops(model, input_shape=input_shape, batch_size=cell.batch_size)
+    return Flops(
+        forward=counted.forward_per_image,
+        training=counted.training_per_image,
+        operations=counted.operations,
+        problem=counted.problem,
+        traffic_bytes=traffic_bytes,
+        image_height=image_height,
+    )

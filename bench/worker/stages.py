@@ -31,6 +31,11 @@ class Stages:
             self._images = [tf.constant(_resized(images, size)) for size in sizes]
             self._starts = tf.Variable(np.full(len(sizes) - 1, NEVER), dtype=tf.int64, trainable=False)
 
+    @classmethod
+    def of_one_size(cls) -> Stages:
+        """What never changes its size, such as features."""
+        return cls(np.empty((0, 1, 1, 1), np.uint8), ((1, 1),))
+
     def begin_at(self, steps: Sequence[int | None]) -> None:
         """Say from which step on, counted over all epochs, each stage after the first is; None leaves it open."""
         self._starts.assign([NEVER if step is None else step for step in steps])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bench.records import Cell
     from bench.worker.course import Course
-    from bench.worker.pipeline import Pipeline
+    from bench.worker.epochs import EpochPipeline
 
 
 class Steering:
@@ -28,7 +28,7 @@ class Steering:
         pipeline: Makes the batches.
     """
 
-    def __init__(self, model: keras.Model, cell: Cell, course: Course, pipeline: Pipeline) -> None:
+    def __init__(self, model: keras.Model, cell: Cell, course: Course, pipeline: EpochPipeline) -> None:
         self._model = model
         self._recipe = recipe = cell.recipe
         self._course = course

@@ -14,6 +14,8 @@ import tensorflow as tf
 from bench.catalog import StepDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
 # Two sizes of batch tell what grows with it from what does not; not 1, which broadcasts.
@@ -22,7 +24,7 @@ FEW, MORE = 2, 4
 PASS_ON = frozenset({"Identity", "Reshape", "StopGradient", "PreventGradient", "Squeeze", "ExpandDims"})
 
 
-def describe_step(model: keras.Model, input_shape: tuple[int, int, int]) -> StepDescription:
+def describe_step(model: keras.Model, input_shape: tuple[int, ...]) -> StepDescription:
     """Trace forward and backward pass, and walk through the operations in their order.
 
     A tensor counts from the operation that makes it to the last one that reads it, a gradient of a weight to the end,
@@ -31,12 +33,26 @@ def describe_step(model: keras.Model, input_shape: tuple[int, int, int]) -> Step
 
     Args:
         model: Built, with the dtype policy that it is to be trained with.
-        input_shape: Height, width, channels of an image.
+        input_shape: Of what the model gets for an image, such as height, width, channels.
 
     Raises:
         Exception: Whatever the model does when it is traced.
     """
-    few, more = (_held_bytes(_trace(model, (size, *input_shape))) for size in (FEW, MORE))
+    return _describe(lambda shape: _trace(model, shape), input_shape)
+
+
+def describe_forward(model: keras.Model, input_shape: tuple[int, ...]) -> StepDescription:
+    """Trace the forward pass alone, as it is made of a part that stays as it is; see `describe_step`."""
+
+    def trace(shape: tuple[int, ...]) -> tf.Graph:
+        forward = tf.function(lambda images: model(images, training=False), autograph=False)
+        return forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+
+    return _describe(trace, input_shape)
+
+
+def _describe(trace: Callable[[tuple[int, ...]], tf.Graph], input_shape: tuple[int, ...]) -> StepDescription:
+    few, more = (_held_bytes(trace((size, *input_shape))) for size in (FEW, MORE))
     per_image = [(at_more - at_few) // (MORE - FEW) for at_few, at_more in zip(few, more, strict=True)]
     fixed = (at_few - FEW * image for at_few, image in zip(few, per_image, strict=True))
     return StepDescription(operations=len(few), fixed_bytes=max(fixed), image_bytes=max(per_image))

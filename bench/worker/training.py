@@ -14,7 +14,8 @@ from bench.store import Journal, TrialFolder
 from bench.worker import building, checkpoint, runtime, sentinel
 from bench.worker.clock import Clock, Phases
 from bench.worker.course import Aftermath, BudgetCourse, Course, StepCourse
-from bench.worker.pipeline import TIMED_BATCHES
+from bench.worker.epochs import TIMED_BATCHES
+from bench.worker.probing import fit_probe
 from bench.worker.recorder import DivergedError, Recorder
 from bench.worker.setting_up import count_arithmetic, set_up
 from bench.worker.steering import Steering
@@ -56,7 +57,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     with phases.phase("warmup"):
         warm_up(model, cell, batches, still_trains=still_trains)
         if still_trains:
-            course = _make_course(cell, model, batches, checkpoint_s=checkpoint_s, spent=assignment.spent)
+            course = _make_course(cell, ready, checkpoint_s=checkpoint_s, spent=assignment.spent)
     with phases.phase("probe"):
         for counted in count_arithmetic(model, cell):
             journal.append(counted)
@@ -66,15 +67,24 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     if still_trains:
         with phases.phase("probe"):
             journal.append(Sentinel(when="before", seconds=sentinel.measure_s(devices[0])))
-        fit(
-            ready,
-            cell,
-            course,
-            journal=journal,
-            phases=phases,
-            save=lambda epoch: checkpoint.save(folder.checkpoint, model, epoch=epoch),
-            epochs_done=assignment.epochs_done,
-        )
+
+        def save(epoch: int) -> None:
+            checkpoint.save(folder.checkpoint, model, epoch=epoch)
+
+        if cell.recipe.optimizer == "lbfgs":
+            fit_probe(
+                ready, cell, folder=folder, journal=journal, phases=phases, save=save, done=assignment.epochs_done
+            )
+        else:
+            fit(
+                ready,
+                cell,
+                course,
+                journal=journal,
+                phases=phases,
+                save=save,
+                epochs_done=assignment.epochs_done,
+            )
     model.optimizer.finalize_variable_values(model.trainable_variables)  # the averages, where there are any
     with phases.phase("test"):
         tested = _test(model, batches, ready.output, folder)
@@ -129,7 +139,7 @@ def fit(
     model.fit(
         batches.training,
         initial_epoch=epochs_done,
-        epochs=cell.epochs or ENDLESS,
+        epochs=ENDLESS if cell.epochs is None else cell.epochs,
         callbacks=recorder,
         shuffle=False,
         verbose=0,
@@ -149,35 +159,38 @@ def _still_trains(assignment: Assignment, cell: Cell) -> bool:
     return assignment.spent is None or not assignment.spent.ended
 
 
-def _make_course(
-    cell: Cell, model: keras.Model, batches: Batches, *, checkpoint_s: float, spent: Spent | None
-) -> Course:
+def _make_course(cell: Cell, ready: Ready, *, checkpoint_s: float, spent: Spent | None) -> Course:
     """Return the course of a cell's training; under a budget that covers more than the training, look at the rest.
 
     Args:
         cell: What is trained.
-        model: Warmed up.
-        batches: Its data.
+        ready: Its model, warmed up, and its data.
         checkpoint_s: What a checkpoint takes, as far as that is known; seconds.
         spent: What earlier processes spent; None for a new trial.
     """
     if cell.budget_s is None:
         total_steps = (cell.epochs or 0) * cell.steps_per_epoch
         return StepCourse(total_steps, steps_per_execution=cell.steps_per_execution)
+    model, batches = ready.model, ready.batches
     validate_s = test_s = 0.0
     if cell.budget_clock == "wall" or (cell.budget_clock == "fit" and batches.validation is not None):
         count, seconds = time_evaluation(model, batches)
         validation = 0 if batches.validation is None else int(batches.validation.cardinality())
-        validate_s, test_s = (number * seconds / count for number in (validation, int(batches.test.cardinality())))
-    after = Aftermath(validate_s=validate_s, test_s=test_s, checkpoint_s=checkpoint_s)
+        validate_s, test_s = (number * seconds / count for number in (validation, batches.test_count))
+    after = Aftermath(validate_s=validate_s, test_s=test_s + ready.test_features_s, checkpoint_s=checkpoint_s)
     return BudgetCourse(
-        cell.budget_s, cell.budget_clock, aftermath=after, spent=spent, steps_per_execution=cell.steps_per_execution
+        cell.budget_s,
+        cell.budget_clock,
+        aftermath=after,
+        spent=spent,
+        steps_per_execution=cell.steps_per_execution,
+        features_s=ready.features_s,
     )
 
 
 def _test(model: keras.Model, batches: Batches, output: building.Output, folder: TrialFolder) -> Tested:
     labels = batches.test_labels
-    outputs = model.predict(batches.test, verbose=0).astype(np.float64)
+    outputs = model.predict(batches.test(), verbose=0).astype(np.float64)
     log_probabilities = _log_probabilities(outputs, output)
     predicted = outputs.argmax(axis=-1)
     loss = -log_probabilities[np.arange(len(labels)), labels].mean()

@@ -1,0 +1,58 @@
+"""How many images a call works on best, found while it works.
+
+A CPU is fastest when what a call computes stays in its caches. Measured on 2 cores with 32 MB of them, MobileNetV2 at
+224 pixels: 80 images a second with 4 to 8 a call, 25 to 43 with 64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TRY_S = 0.7  # each size is tried for so long
+FEWEST_CALLS = 2  # that are counted; the first one of a size prepares kernels
+HOPELESS = 0.7  # of the best rate: sizes beyond one that is as slow are not tried
+
+
+class BatchSearch:
+    """Tries sizes of batches, from the smallest, and stays with the one that was fastest.
+
+    Args:
+        sizes: Images a call.
+    """
+
+    def __init__(self, sizes: Iterable[int]) -> None:
+        self._untried = sorted(set(sizes))
+        self._size = self._untried.pop(0)
+        self._images = self._seconds = 0.0
+        self._calls = 0
+        self._rates: dict[int, float] = {}
+
+    @property
+    def size(self) -> int:
+        """Images for the next call."""
+        return self._size
+
+    def took(self, images: int, seconds: float) -> None:
+        """Say how long a call took; smaller ones, at the end of a data set, do not count."""
+        if self._size in self._rates or images != self._size:
+            return
+        self._calls += 1
+        if self._calls == 1:
+            return
+        self._images += images
+        self._seconds += seconds
+        if self._calls > FEWEST_CALLS and self._seconds >= TRY_S:
+            self._rates[self._size] = self._images / self._seconds
+            self._go_on()
+
+    def _go_on(self) -> None:
+        best = max(self._rates, key=lambda size: self._rates[size])
+        hopeless = self._rates[self._size] < HOPELESS * self._rates[best]
+        self._images = self._seconds = 0.0
+        self._calls = 0
+        if hopeless:
+            self._untried.clear()
+        self._size = self._untried.pop(0) if self._untried else best

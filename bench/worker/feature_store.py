@@ -1,0 +1,219 @@
+"""Features on the disk: what a frozen part puts out for each image, in files that are mapped into memory.
+
+    features/<digest>/<part>.f32    float32, one row an image, in the order of the images
+                      <part>.json   how many rows are whole, and in how many seconds they were computed
+
+A part is written from its beginning to its end. What the JSON names is on the disk before it does, so a process that is
+killed, or a power cut, costs the rows since then.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.errors import StoreError
+from bench.record import Record
+from bench.store import encode_pretty, hold, read_json, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+VALUE = np.dtype(np.float32)
+COMMIT_S = 2.0  # how often rows are made safe
+# Pages of the mapped file count as the process's memory until they are handed back.
+MAPPED_BYTES = 256_000_000
+# Together, all features that are remembered take no more than this; those that were not used longest go first.
+LARGEST_BYTES = 32_000_000_000
+SPARE_BYTES = 500_000_000  # of the disk, for everybody else
+IN_USE_S = 600.0  # what was written to more recently, another process may be writing now
+
+
+class Progress(Record, frozen=True):
+    """How far a part has come; `seconds` are those in which its rows were computed."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+
+class Rows:
+    """The rows of a part that is whole, read from the mapped file."""
+
+    def __init__(self, path: Path, count: int, shape: Sequence[int]) -> None:
+        self.shape = (count, *shape)
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._array = np.frombuffer(self._map, VALUE)[: math.prod(self.shape)].reshape(self.shape)
+        self._touched_bytes = 0
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return a copy of some rows."""
+        return self._touched(self._array[indices])
+
+    def chunks(self, rows: int) -> Iterator[NDArray[np.float32]]:
+        """Yield copies of all rows, so many at a time."""
+        for start in range(0, len(self), rows):
+            yield self._touched(self._array[start : start + rows].copy())
+
+    def _touched(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._touched_bytes += rows.nbytes
+        if self._touched_bytes > MAPPED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # they stay in the system's cache
+            self._touched_bytes = 0
+        return rows
+
+
+class Part:
+    """One part as it is written; see the module.
+
+    Args:
+        folder: Of the features.
+        name: Such as `training-mirrored`.
+        count: Rows when it is whole.
+        shape: Of one row.
+    """
+
+    def __init__(self, folder: Path, name: str, count: int, shape: Sequence[int]) -> None:
+        self._data, self._head = folder / f"{name}.f32", folder / f"{name}.json"
+        self._count, self._shape = count, tuple(shape)
+        self._row_bytes = math.prod(shape) * VALUE.itemsize
+        self._progress = self._found()
+        self._written = self._progress
+        self._committed_s = time.monotonic()
+
+    @property
+    def progress(self) -> Progress:
+        """What is there, rows that are not safe yet included."""
+        return self._written
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows are there."""
+        return self._written.rows == self._count
+
+    @property
+    def missing_bytes(self) -> int:
+        """What the rest will take on the disk."""
+        return (self._count - self._written.rows) * self._row_bytes
+
+    def append(self, rows: NDArray[np.float32], seconds: float) -> None:
+        """Write the next rows.
+
+        Args:
+            rows: float32 (n, …).
+            seconds: In which they were computed.
+
+        Raises:
+            StoreError: The disk is full, or the place cannot be written.
+        """
+        try:
+            with self._data.open("r+b" if self._written.rows else "wb") as file:
+                file.truncate(self._written.rows * self._row_bytes)
+                file.seek(0, os.SEEK_END)
+                file.write(np.ascontiguousarray(rows, VALUE).data)
+                self._written = Progress(
+                    rows=self._written.rows + len(rows), seconds=round(self._written.seconds + seconds, 6)
+                )
+                due = self.is_whole or time.monotonic() - self._committed_s >= COMMIT_S
+                if due:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"{self._data} cannot be written: {error.strerror}; what frozen parts put out is remembered there: "
+                "make room, or choose another place by $HOURGLASS_CACHE_DIR"
+            ) from error
+        if due:
+            write_atomically(self._head, encode_pretty(self._written))
+            self._progress = self._written
+            self._committed_s = time.monotonic()
+
+    def rows(self) -> Rows:
+        """Return the whole part."""
+        return Rows(self._data, self._count, self._shape)
+
+    def _found(self) -> Progress:
+        """What an earlier process has made safe; a part that is damaged is begun anew."""
+        try:
+            progress = read_json(self._head, Progress)
+            stored = self._data.stat().st_size // self._row_bytes
+        except (StoreError, OSError):
+            return Progress()
+        return progress if 0 <= progress.rows <= min(stored, self._count) else Progress()
+
+
+class FeatureStore:
+    """The features that one frozen part puts out for one data set.
+
+    Args:
+        cache: The folder of all features that are remembered.
+        digest: Of everything that they depend on.
+    """
+
+    def __init__(self, cache: Path, digest: str) -> None:
+        self._cache = cache
+        self.folder = cache / digest
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            os.utime(self.folder)  # it is in use: others are to go first
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} cannot be written: {error.strerror}; choose another place by $HOURGLASS_CACHE_DIR"
+            ) from error
+
+    def lock(self, *, patience_s: float) -> AbstractContextManager[None]:
+        """Hold the features while they are written; another process that wants the same ones waits for them."""
+        return hold(
+            self.folder,
+            busy="another run, which computes the same features; wait for it",
+            elsewhere="another $HOURGLASS_CACHE_DIR",
+            patience_s=patience_s,
+        )
+
+    def part(self, name: str, count: int, shape: Sequence[int]) -> Part:
+        """Return a part, as far as it has come."""
+        return Part(self.folder, name, count, shape)
+
+    def make_room(self, needed_bytes: int) -> None:
+        """Remove features that were not used longest, until those that are to come fit.
+
+        Raises:
+            StoreError: They do not fit even so.
+        """
+        others = sorted(
+            (path for path in self._cache.iterdir() if path.is_dir() and not self._is_in_use(path)),
+            key=lambda path: path.stat().st_mtime,
+        )
+        while others and (
+            needed_bytes + sum(map(_size_bytes, (*others, self.folder))) > LARGEST_BYTES or not self._fits(needed_bytes)
+        ):
+            shutil.rmtree(others.pop(0), ignore_errors=True)  # who reads them has them open
+        if not self._fits(needed_bytes):
+            free_bytes = shutil.disk_usage(self.folder).free
+            raise StoreError(
+                f"what the frozen part puts out takes {needed_bytes / 1e9:.1f} GB in {self.folder}, where "
+                f"{free_bytes / 1e9:.1f} GB are free; make room, or choose another place by $HOURGLASS_CACHE_DIR"
+            )
+
+    def _is_in_use(self, folder: Path) -> bool:
+        return folder == self.folder or time.time() - folder.stat().st_mtime < IN_USE_S
+
+    def _fits(self, needed_bytes: int) -> bool:
+        return needed_bytes + SPARE_BYTES <= shutil.disk_usage(self.folder).free
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
