@@ -39,9 +39,10 @@ ROOMS: dict[str, set[str]] = {
     "tuning": {"config", "recipe", "records"},
     "store": TYPES | {"peaks"},
     "reference": TYPES | {"schedule", "store"},
-    "weights": TYPES,
+    "downloads": {"errors"},
+    "weights": {"errors", "record", "downloads"},
     "catalog": TYPES | {"weights"},
-    "data": TYPES,
+    "data": TYPES | {"downloads"},
     "hardware": TYPES | {"config", "store", "probes", "peaks"},
     "meter": TYPES | {"hardware"},
     "memory": TYPES | {"catalog", "schedule"},
@@ -50,10 +51,10 @@ ROOMS: dict[str, set[str]] = {
     "report": TYPES | {"config", "peaks", "store", "analysis", "tuning"},
     "launch": TYPES
     | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
-    "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
+    "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
-    | {"reference", "tuning"},
+    | {"reference", "tuning", "weights"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }
