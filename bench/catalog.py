@@ -10,23 +10,27 @@ import difflib
 import hashlib
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from bench.errors import ModelError, UsageError
 from bench.recipe import Recipe
 from bench.records import ModelSpec, Record
+from bench.weights.source import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 # The built-in models are the sibling folder of this package, never a `models` that happens to be importable.
 BUILT_IN = Path(__file__).resolve().parent.parent / "models"
 
-_LITERAL = "RECIPE must be Recipe(name=value, …) with literal values, so that it can be read without an import"
+_FORMS = {"RECIPE": "Recipe(name=value, …)", "WEIGHTS": '{"name": Weights(name=value, …)}'}
+
+Literal = TypeVar("Literal", Recipe, Weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,7 @@ class ModelFile:
         summary: The first line of its docstring.
         description: The whole docstring.
         recipe: Its RECIPE, if it has one.
+        weights: Its WEIGHTS by their names; empty if it has none.
         problem: Why it cannot be used, or None; the rest may then be empty.
     """
 
@@ -45,6 +50,7 @@ class ModelFile:
     summary: str = ""
     description: str = ""
     recipe: Recipe | None = None
+    weights: Mapping[str, Weights] = field(default_factory=dict, hash=False)
     problem: str | None = None
 
     @property
@@ -145,7 +151,7 @@ def locate(spec: ModelSpec) -> Path:
 
 
 def read(path: Path) -> ModelFile:
-    """Read a model file's source: docstring, recipe, and whether it defines `build`."""
+    """Read a model file's source: docstring, recipe, where weights come from, and whether it defines `build`."""
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -162,13 +168,15 @@ def read(path: Path) -> ModelFile:
     description = (ast.get_docstring(tree) or "").strip()
     summary = description.partition("\n")[0]
     try:
-        recipe = _recipe(tree)
+        recipe, weights = _recipe(tree), _weights(tree)
     except ValueError as error:
         return ModelFile(spec=spec, summary=summary, description=description, problem=f"{path}: {error}")
     problem = None
     if "build" not in _top_level_names(tree):
         problem = f"{path} defines no build(input_shape, num_classes) -> keras.Model; every model file needs one"
-    return ModelFile(spec=spec, summary=summary, description=description, recipe=recipe, problem=problem)
+    return ModelFile(
+        spec=spec, summary=summary, description=description, recipe=recipe, weights=weights, problem=problem
+    )
 
 
 def load(spec: ModelSpec) -> ModuleType:
@@ -225,43 +233,79 @@ def _top_level_names(tree: ast.Module) -> set[str]:
 
 
 def _recipe(tree: ast.Module) -> Recipe | None:
+    value = _assigned(tree, "RECIPE")
+    return None if value is None else _literal(value, Recipe, "RECIPE", "a recipe")
+
+
+def _weights(tree: ast.Module) -> dict[str, Weights]:
+    value = _assigned(tree, "WEIGHTS")
+    if value is None:
+        return {}
+    if not isinstance(value, ast.Dict):
+        raise _not_literal("WEIGHTS", value)
+    found: dict[str, Weights] = {}
+    for key, said in zip(value.keys, value.values, strict=True):
+        match key:
+            case ast.Constant(value=str(name)):
+                pass
+            case _:  # None: `**more`
+                raise _not_literal("WEIGHTS", value if key is None else key)
+        if name in {"", "none"} or name in found:
+            raise ValueError(f"WEIGHTS takes each name once, and none that is empty or 'none'; received {name!r}")
+        found[name] = _literal(said, Weights, "WEIGHTS", "where weights come from")
+    return found
+
+
+def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
+    """Return what is assigned to a name at the top of a file; one that is bound in another way is a ValueError."""
     values = []
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id="RECIPE")], value=value):
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
                 values.append(value)
-            case ast.AnnAssign(target=ast.Name(id="RECIPE"), value=ast.expr() as value):
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
                 values.append(value)
             case _:
                 pass
     # One that is imported, or made in an `if`, must not silently give way to the preset's.
-    bindings = sum(map(_binds_recipe, ast.walk(tree)))
+    bindings = sum(_binds(node, name) for node in ast.walk(tree))
     if bindings > 1 or len(values) < bindings:
-        raise ValueError(f"{_LITERAL}; received one that is imported, conditional or assigned more than once")
-    return _literal_recipe(values[0]) if values else None
+        raise ValueError(f"{_rule(name)}; received one that is imported, conditional or assigned more than once")
+    return values[0] if values else None
 
 
-def _binds_recipe(node: ast.AST) -> bool:
+def _binds(node: ast.AST, name: str) -> bool:
     match node:
-        case ast.Name(id="RECIPE", ctx=ast.Store()) | ast.alias(asname="RECIPE") | ast.alias("RECIPE", None):
-            return True
+        case ast.Name(id=bound, ctx=ast.Store()) | ast.alias(asname=str(bound)) | ast.alias(bound, None):
+            return bound == name
         case _:
             return False
 
 
-def _literal_recipe(value: ast.expr) -> Recipe:
+def _literal(value: ast.expr, kind: type[Literal], name: str, what: str) -> Literal:
+    """Return what a call such as `Recipe(batch_size=64)` makes, as far as it can be told from the source."""
     match value:
-        case ast.Call(func=ast.Name(id="Recipe") | ast.Attribute(attr="Recipe"), args=[], keywords=keywords):
+        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called), args=[], keywords=keywords):
             pass
         case _:
-            raise ValueError(f"{_LITERAL}; received {ast.unparse(value)}")
+            raise _not_literal(name, value)
+    if called != kind.__name__:
+        raise _not_literal(name, value)
     options: dict[str, Any] = {}
     for keyword in keywords:
         try:
             options[keyword.arg or "**"] = ast.literal_eval(keyword.value)
         except (ValueError, TypeError):  # TypeError: a list as a dictionary's key
-            raise ValueError(f"{_LITERAL}; received {ast.unparse(keyword)}") from None
+            raise _not_literal(name, keyword) from None
     try:
-        return msgspec.convert(options, Recipe)
+        return msgspec.convert(options, kind)
     except msgspec.ValidationError as error:
-        raise ValueError(f"RECIPE is not a recipe: {error}") from None
+        raise ValueError(f"{name} is not {what}: {error}") from None
+
+
+def _not_literal(name: str, received: ast.AST) -> ValueError:
+    return ValueError(f"{_rule(name)}; received {ast.unparse(received)}")
+
+
+def _rule(name: str) -> str:
+    return f"{name} must be {_FORMS[name]} with literal values, so that it can be read without an import"

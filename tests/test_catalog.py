@@ -17,6 +17,7 @@ from bench.catalog import BUILT_IN, ModelFile, find, load, locate, names, read
 from bench.errors import ModelError, UsageError
 from bench.recipe import Recipe
 from bench.records import ModelSpec
+from bench.weights.source import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -216,6 +217,70 @@ def test_a_recipe_is_read_without_the_file_being_run(write: Callable[..., ModelF
 def test_build_may_come_from_elsewhere(write: Callable[..., ModelFile], source: Any) -> None:
     """Any top-level name `build` will do."""
     assert write(source).problem is None
+
+
+OURS = f"Weights(file='w.h5', digest='{'0' * 32}', size_bytes=7, url='https://example.org/w.h5')"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"WEIGHTS = {{'ours': {OURS}}}",
+        f"WEIGHTS: Mapping[str, Weights] = {{'ours': bench.weights.source.{OURS}}}",
+    ],
+)
+def test_where_weights_come_from_is_read_without_the_file_being_run(
+    write: Callable[..., ModelFile], source: Any
+) -> None:
+    """Literal weights are found by their names, annotated or not, by whatever name Weights was imported."""
+    found = write(f"raise SystemExit('this file was run')\n{source}\n{BUILD}")
+    assert found.problem is None
+    assert found.weights == {
+        "ours": Weights(file="w.h5", digest="0" * 32, size_bytes=7, url="https://example.org/w.h5")
+    }
+
+
+def test_a_file_without_weights_has_none(write: Callable[..., ModelFile]) -> None:
+    """No WEIGHTS, and empty ones, are no weights; a name that only begins like theirs is another one."""
+    assert write(BUILD).weights == write(f"WEIGHTS = {{}}\n{BUILD}").weights == {}
+    assert write(f"WEIGHTS_OF_OTHERS = load()\n{BUILD}").problem is None
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("WEIGHTS = make()", 'WEIGHTS must be {"name": Weights(name=value, …)} with literal values'),
+        (f"WEIGHTS = {OURS}", "so that it can be read without an import; received Weights(file='w.h5'"),
+        ("WEIGHTS = {'ours': 'w.h5'}", "received 'w.h5'"),
+        ("WEIGHTS = {'ours': Recipe()}", "received Recipe()"),
+        ("WEIGHTS = {'ours': Weights('w.h5')}", "received Weights('w.h5')"),
+        ("WEIGHTS = {'ours': Weights(**OPTIONS)}", "received **OPTIONS"),
+        ("WEIGHTS = {'ours': Weights(file=FILE)}", "received file=FILE"),
+        (f"WEIGHTS = {{OURS: {OURS}}}", "received OURS"),
+        (f"WEIGHTS = {{1: {OURS}}}", "received 1"),
+        ("WEIGHTS = {**MORE}", "received {**MORE}"),
+        (f"WEIGHTS = {{'ours': {OURS}, 'ours': {OURS}}}", "takes each name once, and none that is empty or 'none'"),
+        (f"WEIGHTS = {{'none': {OURS}}}", "received 'none'"),
+        (f"WEIGHTS = {{'': {OURS}}}", "received ''"),
+        ("WEIGHTS = {'ours': Weights(file='w.h5')}", "is not where weights come from: Object missing required field"),
+        (f"WEIGHTS = {{'ours': {OURS.replace('size_bytes=7', 'size=7')}}}", "unknown field `size`"),
+        (f"WEIGHTS = {{'ours': {OURS.replace('0' * 32, '0' * 31)}}}", "digest must be a SHA-256 or an MD5"),
+        (f"WEIGHTS = {{'ours': {OURS.replace('url=', 'licence=')}}}", "weights come from a url or a package"),
+        ("from shared import WEIGHTS", "received one that is imported, conditional or assigned more than once"),
+        ("from shared import BEST as WEIGHTS", "imported, conditional"),
+        ("if True:\n    WEIGHTS = {}", "imported, conditional"),
+        ("OURS = WEIGHTS = {}", "imported, conditional"),
+        ("WEIGHTS = {}\nWEIGHTS = {}", "assigned more than once"),
+        ("WEIGHTS = {}\nfor WEIGHTS in (): ...", "assigned more than once"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_a_problem(write: Callable[..., ModelFile], source: Any, said: Any) -> None:
+    """They are as strict as a recipe: literal, at the top, once; the problem names the file and what it received."""
+    found = write(f"{source}\n{BUILD}")
+    assert found.problem is not None
+    assert found.problem.startswith(f"{found.spec.path}: WEIGHTS ")
+    assert said in found.problem
+    assert found.weights == {}
 
 
 def test_reading_does_not_depend_on_the_locale(write: Callable[..., ModelFile]) -> None:

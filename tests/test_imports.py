@@ -39,21 +39,22 @@ ROOMS: dict[str, set[str]] = {
     "tuning": {"config", "recipe", "records"},
     "store": TYPES | {"peaks"},
     "reference": TYPES | {"schedule", "store"},
-    "weights": {"errors", "record"},
+    "downloads": {"errors"},
+    "weights": {"errors", "record", "downloads"},
     "catalog": TYPES | {"weights"},
-    "data": TYPES,
+    "data": TYPES | {"downloads"},
     "hardware": TYPES | {"config", "store", "probes", "peaks"},
     "meter": TYPES | {"hardware"},
     "memory": TYPES | {"catalog", "schedule"},
-    "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule"},
+    "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule", "weights"},
     "analysis": TYPES | {"store", "peaks", "schedule", "reference", "tuning"},
     "report": TYPES | {"config", "peaks", "store", "analysis", "tuning"},
     "launch": TYPES
-    | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix"},
-    "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data"},
+    | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix", "weights"},
+    "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads", "weights"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
-    | {"reference", "tuning"},
+    | {"reference", "tuning", "weights"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bench
-from bench.catalog import ModelDescription, StepDescription
+from bench.catalog import Build, ModelDescription, StepDescription
 from bench.config import RunConfig
 from bench.errors import ModelError
 from bench.launch import preflight
@@ -16,7 +16,7 @@ from bench.launch.preflight import examine_memory
 from bench.launch.schedule import pending
 from bench.matrix import Plan
 from bench.recipe import Precision, Recipe
-from bench.records import ModelSpec, Run
+from bench.records import Run
 from bench.store import read_json
 from records_for_tests import DATASET, GPU, trial
 
@@ -28,15 +28,15 @@ GB = 10**9
 IMAGE_BYTES = 10_000_000
 
 
-def fake_descriptions(specs: Sequence[ModelSpec], *, precision: Precision, **_: object) -> tuple[ModelDescription, ...]:
+def fake_descriptions(builds: Sequence[Build], *, precision: Precision, **_: object) -> tuple[ModelDescription, ...]:
     """Models of 10 MB an image, half of it at half precision; one called `broken` cannot be built."""
     image_bytes = IMAGE_BYTES if precision == "float32" else IMAGE_BYTES // 2
     step = StepDescription(operations=1000, fixed_bytes=0, image_bytes=image_bytes)
     return tuple(
-        ModelDescription(name=spec.name, problem="build raised")
-        if spec.name == "broken"
-        else ModelDescription(name=spec.name, step=step)
-        for spec in specs
+        ModelDescription(name=build.spec.name, problem="build raised")
+        if build.spec.name == "broken"
+        else ModelDescription(name=build.spec.name, step=step)
+        for build in builds
     )
 
 
@@ -135,13 +135,13 @@ def test_a_preflight_that_fails_costs_the_estimates_alone(monkeypatch: pytest.Mo
 
 def test_a_model_is_built_as_its_recipe_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells with stages are described by a model for images of any size, others by one for theirs."""
-    asked: list[tuple[bool, list[str]]] = []
+    asked: list[tuple[bool, str]] = []
 
-    def note(specs: Sequence[ModelSpec], *, any_size: bool, **options: Any) -> tuple[ModelDescription, ...]:
-        asked.append((any_size, [spec.name for spec in specs]))
-        return fake_descriptions(specs, **options)
+    def note(builds: Sequence[Build], **options: Any) -> tuple[ModelDescription, ...]:
+        asked.extend((build.any_size, build.spec.name) for build in builds)
+        return fake_descriptions(builds, **options)
 
     monkeypatch.setattr(preflight, "describe_models", note)
     found = prepared(batch_size=(100,), recipe_set={"stages": ([], [[16, 0.5]])})
-    assert asked == [(False, ["mnist_cnn"]), (True, ["mnist_cnn"])]
+    assert sorted(asked) == [(False, "mnist_cnn"), (True, "mnist_cnn")]
     assert len(found.preflight.estimates) == 2

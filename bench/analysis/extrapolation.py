@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.recipe import Recipe
     from bench.records import Cell
 
 MIN_EPOCHS = 4  # a curve has three parameters: with three points every shape fits
@@ -121,9 +122,15 @@ def refusal(cell: Cell) -> str | None:
     average covers more than an epoch: it then still holds what the weights were at first. A shorter one shifts the
     curve by less than an epoch.
     """
-    recipe = cell.recipe
-    if recipe.optimizer == "lbfgs":
+    if cell.recipe.optimizer == "lbfgs":
         return "lbfgs: each of its epochs is a weaker regularisation, and which one is best only its validation tells"
+    if not cell.dataset.num_validation:
+        return "no validation images, so accuracy is only known at the end; hold some back with --validation 0.1"
+    return _refusal(cell.recipe, cell.steps_per_epoch)
+
+
+def _refusal(recipe: Recipe, steps_per_epoch: int) -> str | None:
+    """Why what a recipe changes on the way hides the later epochs from the first ones."""
     remedy = "only a training to the end tells; for a forecast, train with"
     if recipe.schedule != "constant":
         return (
@@ -141,12 +148,10 @@ def refusal(cell: Cell) -> str | None:
             f"stages of {heights} pixels: accuracy jumps where the images become larger; "
             f"{remedy} --recipe-set stages=[]"
         )
-    if recipe.ema_momentum and 1 / (1 - recipe.ema_momentum) > cell.steps_per_epoch:
+    if recipe.ema_momentum and 1 / (1 - recipe.ema_momentum) > steps_per_epoch:
         return (
             f"ema_momentum={recipe.ema_momentum:g}: weights are averaged over {1 / (1 - recipe.ema_momentum):,.0f} "
-            f"steps, an epoch has {cell.steps_per_epoch:,}, so the average is still far behind; "
+            f"steps, an epoch has {steps_per_epoch:,}, so the average is still far behind; "
             f"{remedy} --recipe-set ema_momentum=0"
         )
-    if not cell.dataset.num_validation:
-        return "no validation images, so accuracy is only known at the end; hold some back with --validation 0.1"
     return None

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bench import downloads
+from bench.downloads import Download
+
 if TYPE_CHECKING:
     from io import BufferedReader, BytesIO
-
-
-class Download(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to fetch.
-
-    Attributes:
-        url: Where it is published.
-        digest: Its SHA-256 or MD5 in hexadecimal; the length tells which.
-        filename: Its name in `folder`. Of an archive: the name of the folder that it is extracted to.
-        folder: Where it belongs, relative to the data folder; empty for the data folder itself.
-        extract: Whether it is an archive.
-    """
-
-    url: str
-    digest: str
-    filename: str
-    folder: str = ""
-    extract: bool = False
+    from pathlib import Path
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,13 +159,8 @@ def folders(data_dir: str | None) -> tuple[Path, ...]:
 
     Args:
         data_dir: What the user named, if anything.
-
-    Returns:
-        `data_dir`, `$HOURGLASS_DATA_DIR` and Keras's own folder, as far as they are set, without doubles.
     """
-    keras_home = os.environ.get("KERAS_HOME") or "~/.keras"
-    named = (data_dir, os.environ.get("HOURGLASS_DATA_DIR"), f"{keras_home}/datasets")
-    return tuple(dict.fromkeys(Path(folder).expanduser() for folder in named if folder))
+    return downloads.folders("datasets", data_dir)
 
 
 def find(name: str, data_dir: str | None = None) -> Path | None:

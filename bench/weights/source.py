@@ -40,5 +40,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         if bool(self.url) == bool(self.package):
             raise ValueError(f"weights come from a url or a package; received {self.url!r} and {self.package!r}")
+        if self.url and "/" in self.file:
+            raise ValueError(f"the file of a download is a name without folders; received {self.file!r}")
         if not DIGEST.fullmatch(self.digest):
             raise ValueError(f"digest must be a SHA-256 or an MD5 in hexadecimal digits; received {self.digest!r}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bench.data.sources import Download
+from bench.downloads import Download
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """Fetch, check and extract all files.
 
     Args:
-        arguments: The data folder and the downloads, as above.
+        arguments: The folder of all downloads and the downloads, as above.
 
     Returns:
         0, or 1 if a file could not be fetched.
