@@ -28,6 +28,7 @@ Key = TypeVar("Key")
 
 STEP_AT = (0.5, 0.75)
 STEP_FACTOR = 0.1
+PROBE_PASSES = 60  # over all training images that a linear probe makes at most for each strength of its regularisation
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

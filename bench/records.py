@@ -38,7 +38,7 @@ from bench.events import Tested as Tested  # noqa: PLC0414 -- likewise
 from bench.machine import Gpu as Gpu  # noqa: PLC0414 -- likewise
 from bench.machine import Host as Host  # noqa: PLC0414 -- likewise
 from bench.peaks import DevicePeak
-from bench.recipe import BudgetClock, Precision, Recipe
+from bench.recipe import PROBE_PASSES, BudgetClock, Precision, Recipe
 from bench.record import Record as Record  # noqa: PLC0414 -- likewise
 from bench.samples import GpuSample as GpuSample  # noqa: PLC0414 -- likewise
 from bench.samples import Sample as Sample  # noqa: PLC0414 -- likewise
@@ -140,7 +140,9 @@ class Cell(Record, frozen=True):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that make an epoch; the last one may be of a smaller batch."""
+        """Steps that make an epoch; the last one may be of a smaller batch. Of a linear probe, passes at most."""
+        if self.recipe.optimizer == "lbfgs":
+            return PROBE_PASSES
         return -(-self.dataset.num_train // self.batch_size)
 
     @property

@@ -139,7 +139,8 @@ def forecast_speed(pace: Pace) -> Range:
         pace: What was seen.
     """
     off = math.exp(QUANTILE * _spread(pace))
-    images_per_s = pace.cell.dataset.num_train / _epoch_train_s(pace)
+    passes = pace.cell.steps_per_epoch if pace.cell.recipe.optimizer == "lbfgs" else 1
+    images_per_s = passes * pace.cell.dataset.num_train / _epoch_train_s(pace)
     return _range(images_per_s, images_per_s * off, images_per_s / off)
 
 
@@ -149,11 +150,11 @@ def _range(estimate: float, *ends: float) -> Range:
 
 def _done(pace: Pace) -> _Done:
     if pace.is_calibration:
-        return _Done(at_s=pace.start_s)
+        return _Done(at_s=pace.start_s, fit_s=pace.features_s)
     return _Done(
         at_s=pace.at_s,
         train_s=pace.train_s,
-        fit_s=pace.train_s + sum(pace.validate_s),
+        fit_s=pace.features_s + pace.train_s + sum(pace.validate_s),
         epochs=sum(pace.steps_done.values()) / pace.cell.steps_per_epoch,
         begun=pace.epochs_begun,
         validated=len(pace.validate_s),
@@ -265,7 +266,7 @@ def _evaluate_image_s(pace: Pace) -> float:
 
 
 def _test_s(pace: Pace) -> float:
-    return pace.cell.dataset.num_test * _evaluate_image_s(pace)
+    return pace.cell.dataset.num_test * (_evaluate_image_s(pace) + pace.feature_image_s)
 
 
 def _spread(pace: Pace) -> float:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bench.analysis.rewind import surviving_events
 from bench.analysis.step_times import step_times_s
-from bench.records import Evaluated, PhaseDone, Steps
+from bench.records import Evaluated, Extracted, PhaseDone, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +42,9 @@ class Pace:
         checkpoint_s: Seconds of each checkpoint after an epoch.
         first_checkpoint_s: Seconds of the one before the first step; 0 if there was none.
         evaluate_image_s: Seconds that an image takes in validation or test; None if that was not seen.
+        features_s: Seconds for what a frozen part puts out for training and validation images, as they were or, after a
+            calibration, will be; 0 without one. They are inside `start_s`.
+        feature_image_s: Seconds that a frozen part takes for a further image; 0 without one.
     """
 
     cell: Cell
@@ -57,6 +60,8 @@ class Pace:
     checkpoint_s: Sequence[float]
     first_checkpoint_s: float
     evaluate_image_s: float | None
+    features_s: float = 0.0
+    feature_image_s: float = 0.0
 
 
 def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = None) -> Pace | None:
@@ -93,11 +98,14 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
     looks = trial.cell.budget_s is not None and (
         trial.cell.budget_clock == "wall" or (trial.cell.budget_clock == "fit" and trial.cell.dataset.num_validation)
     )
+    start_s = max(before_s, default=0.0) if is_calibration and not looks else steps[0].start_s
+    sampled_s = sum(_took_s(phase) for phase in phases if phase.phase == "features")
+    features_s, feature_image_s = _features_s(trial, seen, sampled_s)
     return Pace(
         cell=trial.cell,
         is_calibration=is_calibration,
         at_s=ended_s,
-        start_s=max(before_s, default=0.0) if is_calibration and not looks else steps[0].start_s,
+        start_s=start_s - sampled_s + features_s if is_calibration else start_s,
         steps_s=steps_s,
         epoch_start_s=0.0 if trial.cell.device.kind == "gpu" else _epoch_start_s(begun_with, steps_s),
         epochs_begun=len(begun_with),
@@ -107,6 +115,8 @@ def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = 
         checkpoint_s=[_took_s(phase) for phase in saved if phase.epoch is not None],
         first_checkpoint_s=sum(_took_s(phase) for phase in saved[:1] if phase.epoch is None),
         evaluate_image_s=_evaluate_image_s(trial.cell, seen, validate_s),
+        features_s=features_s,
+        feature_image_s=feature_image_s,
     )
 
 
@@ -161,6 +171,27 @@ def _epoch_start_s(begun_with: Sequence[Steps], steps_s: Mapping[int | None, NDA
         for block in begun_with
     ]
     return max(0.0, float(np.median(extra_s)))
+
+
+def _features_s(trial: Trial, seen: Sequence[Event], took_s: float) -> tuple[float, float]:
+    """What a frozen part takes for all images that are trained and validated on, and for one more; seconds.
+
+    Args:
+        trial: The trial.
+        seen: What was seen of it.
+        took_s: The phase in which it computed, or found, what was needed.
+    """
+    extracted = [event for event in seen if isinstance(event, Extracted) and event.split != "test"]
+    images = sum(event.images + event.reused_images for event in extracted)
+    if not images:
+        return 0.0, 0.0
+    image_s = sum(event.seconds + event.saved_s for event in extracted) / images
+    if trial.mode == "train":
+        return took_s, image_s
+    data = trial.cell.dataset
+    wanted = data.num_train * (2 if trial.cell.recipe.horizontal_flip else 1) + data.num_validation
+    # A calibration's sample stands for all; what it took besides, such as tracing, a training takes too.
+    return wanted * image_s + max(0.0, took_s - sum(event.seconds for event in extracted)), image_s
 
 
 def _evaluate_image_s(cell: Cell, seen: Iterable[Event], validate_s: Sequence[float]) -> float | None:

@@ -13,6 +13,7 @@ from bench.store import Journal, TrialFolder
 from bench.worker import checkpoint, runtime, sentinel
 from bench.worker.clock import Clock, Phases
 from bench.worker.course import Aftermath, BudgetCourse
+from bench.worker.probing import time_passes
 from bench.worker.setting_up import count_arithmetic, set_up
 from bench.worker.training import fit
 from bench.worker.warm_up import time_evaluation, warm_up_evaluation, warm_up_training
@@ -30,6 +31,9 @@ FEW_CALLS = 1.9
 LONG_S = 15.0
 # A recipe with stages of smaller images goes through all of them in so much time.
 STAGED_S = 30.0
+# What a frozen part puts out is computed for so long at most, and for that share of the time at most.
+SAMPLE_S = 12.0
+SAMPLE_SHARE = 0.3
 # What the end of the process takes, and a margin.
 END_S = 1.0
 
@@ -90,7 +94,8 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
     cell = trial.cell
     folder = TrialFolder(Path(assignment.folder))
     phases = Phases(clock, journal, runtime.synchronize)
-    ready = set_up(assignment, trial, journal, phases)
+    left_s = LONGEST_S if assignment.limit_s is None else assignment.limit_s - clock.now()
+    ready = set_up(assignment, trial, journal, phases, sample_s=min(SAMPLE_S, SAMPLE_SHARE * left_s))
     model, batches, devices = ready.model, ready.batches, ready.devices
 
     def save(epoch: int) -> None:
@@ -102,7 +107,8 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
         checkpoint_s = phases.now() - began_s
     with phases.phase("warmup"):
         began_s = phases.now()
-        warm_up_training(model, cell, batches)
+        if cell.recipe.optimizer != "lbfgs":
+            warm_up_training(model, cell, batches)
         # Where a step takes long, a second one tells more than what else could be timed: an evaluation is told from it.
         steps_alone = assignment.enough_s is not None or phases.now() - began_s > LONG_S
         if not steps_alone:
@@ -129,7 +135,10 @@ def calibrate(assignment: Assignment, trial: Trial, journal: Journal, clock: Clo
         steps_per_execution=cell.steps_per_execution,
     )
     short = replace(cell, epochs=None, budget_s=max(budget_s, END_S), budget_clock="train")
-    fit(ready, short, course, journal=journal, phases=phases, save=save, validates=False)
+    if cell.recipe.optimizer == "lbfgs":
+        time_passes(ready, cell, course, journal=journal, phases=phases)
+    else:
+        fit(ready, short, course, journal=journal, phases=phases, save=save, validates=False)
     journal.append(runtime.peak_memory(devices))
     journal.append(Done(end_s=phases.now()))
     journal.sync()

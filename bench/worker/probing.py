@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.records import Cell
     from bench.store import Journal, TrialFolder
     from bench.worker.clock import Phases
+    from bench.worker.course import Course
     from bench.worker.setting_up import Ready
 
 
@@ -61,17 +63,9 @@ def fit_probe(
         ModelError: What is trained is no single layer, or there are no validation images.
         DivergedError: Its loss is no number.
     """
-    model, batches = ready.model, ready.batches
-    if batches.features is None or batches.validation is None:
-        raise ModelError("lbfgs chooses its regularisation by the validation images; hold some back by --validation")
+    model = ready.model
     ends_s: list[float] = []
-    probe = LinearProbe(
-        model,
-        batches.features.variants,
-        batches.features.labels,
-        recipe=cell.recipe,
-        evaluated=lambda: ends_s.append(phases.now()),
-    )
+    probe = _probe(ready, cell, lambda: ends_s.append(phases.now()))
     kept = _found(folder, done)
     for epoch in range(done + 1, (cell.epochs or 0) + 1):
         start_s = phases.now()
@@ -104,6 +98,52 @@ def fit_probe(
         with phases.phase("checkpoint", epoch=epoch):
             journal.sync()
             save(epoch)
+
+
+def time_passes(ready: Ready, cell: Cell, course: Course, *, journal: Journal, phases: Phases) -> None:
+    """Make passes of the first strength until a course is over, to tell how long one takes, and record them.
+
+    Args:
+        ready: What is trained.
+        cell: How.
+        course: When it is over.
+        journal: Where the events go.
+        phases: The clock.
+
+    Raises:
+        ModelError: See `fit_probe`.
+    """
+    ends_s: list[float] = []
+
+    def passed() -> None:
+        began_s = ends_s[-1] if ends_s else start_s
+        ends_s.append(phases.now())
+        course.end_steps(ends_s[-1] - began_s)
+        if course.is_over(ends_s[-1]):
+            raise _EnoughError
+
+    probe = _probe(ready, cell, passed)
+    start_s = phases.now()
+    course.begin_epoch(start_s)
+    with suppress(_EnoughError):
+        probe.fit(strength(1))
+    images = len(ends_s) * probe.images
+    phases.done("train", start_s=start_s, epoch=1)
+    journal.append(Steps(epoch=1, start_s=start_s, counts=(1,) * len(ends_s), ends_s=tuple(ends_s), images=images))
+
+
+class _EnoughError(Exception):
+    """A course is over."""
+
+
+def _probe(ready: Ready, cell: Cell, evaluated: Callable[[], None]) -> LinearProbe:
+    batches = ready.batches
+    if batches.features is None or batches.validation is None:
+        raise ModelError("lbfgs chooses its regularisation by the validation images; hold some back by --validation")
+    features = batches.features
+    probe = LinearProbe(ready.model, features.variants, features.labels, recipe=cell.recipe, evaluated=evaluated)
+    probe.rehearse()
+    return probe
 
 
 def _figures(model: keras.Model, ready: Ready, probe: LinearProbe, l2: float) -> _Kept:

@@ -55,7 +55,7 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             checkpoint_s = phases.now() - began_s
     still_trains = _still_trains(assignment, cell)
     with phases.phase("warmup"):
-        warm_up(model, cell, batches, still_trains=still_trains)
+        warm_up(model, cell, batches, still_trains=still_trains and cell.recipe.optimizer != "lbfgs")
         if still_trains:
             course = _make_course(cell, ready, checkpoint_s=checkpoint_s, spent=assignment.spent)
     with phases.phase("probe"):
