@@ -174,7 +174,7 @@ def test_what_is_no_duration(text: Any) -> None:
     ("flags", "message"),
     [
         ({"preset": "qick"}, "no preset 'qick'; choose one of quick, report"),
-        ({"epochs": 0}, "--epochs: Expected `int` >= 1; received 0"),
+        ({"epochs": -1}, "--epochs: Expected `int` >= 0; received -1"),
         ({"repeats": -1}, "--repeats: Expected `int` >= 1; received -1"),
         ({"batch-size": ["0"]}, "--batch-size: Expected `int` >= 1; received ['0']"),
         ({"batch-size": ["64,many"]}, "--batch-size: Expected `int`, got `str`; received ['64,many']"),
@@ -241,7 +241,7 @@ def test_a_flag_that_is_wrong_is_named_with_what_it_may_be(flags: Any, message: 
         ),
         ("batch_size = 64", "no option 'batch_size' (did you mean 'batch-size'?)"),
         ("zzz = 1", "no option 'zzz'; its names are the flags"),
-        ("epochs = 0", "--epochs (flags or {path}): Expected `int` >= 1; received 0"),
+        ("epochs = -1", "--epochs (flags or {path}): Expected `int` >= 0; received -1"),
         ("epochs = true", "--epochs (flags or {path}): Expected `int | null`, got `bool`; received True"),
         ("jit = true", "--jit (flags or {path}): Expected `str`, got `bool`; received True; choose from off, on"),
         ("timeout = nan", "--timeout (flags or {path}): Expected `float` > 0.0; received nan"),

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from bench.recipe import Recipe, Stage, describe
 from bench.records import Cell, Device, ModelSpec, Trial
+from bench.weights.spec import WeightsSpec
 from records_for_tests import CPU, DATASET, GPU, trial
 
 # With an optimizer that takes every option.
-BASE = trial(recipe=Recipe(optimizer="sgd", schedule="step"))
+WEIGHTS = WeightsSpec(name="imagenet", path="/somewhere/small.h5", sha256="b" * 64)
+BASE = trial(recipe=Recipe(optimizer="sgd", schedule="step"), weights=WEIGHTS)
 # No schedule has all options.
-ANNEALED = trial(recipe=Recipe(optimizer="sgd", schedule="linear"))
+ANNEALED = trial(recipe=Recipe(optimizer="sgd", schedule="linear"), weights=WEIGHTS)
 
-# Where the model file lies does not change what comes out.
-IRRELEVANT = {"cell.model.path"}
+# Where model file and weights lie does not change what comes out.
+IRRELEVANT = {"cell.model.path", "cell.weights.path"}
 
 
 def leaves(record: msgspec.Struct, prefix: str = "") -> dict[str, Any]:
@@ -146,7 +148,7 @@ def test_records_are_frozen() -> None:
     """Nobody changes a record that others hold."""
     with pytest.raises(AttributeError):
         BASE.seed = 1  # type: ignore[misc]  # this is what must fail
-    assert hash(BASE.cell) == hash(trial(recipe=Recipe(optimizer="sgd", schedule="step")).cell)
+    assert hash(BASE.cell) == hash(trial(recipe=Recipe(optimizer="sgd", schedule="step"), weights=WEIGHTS).cell)
 
 
 @pytest.mark.parametrize(
