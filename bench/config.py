@@ -89,6 +89,16 @@ PRESETS: dict[str, RunConfig] = {
         recipe="common",
         common=Recipe(optimizer="adam", learning_rate=1e-3, epochs=15, batch_size=256, precision="float32"),
     ),
+    # What the founding report names and its author could not run, each by its own recipe: made to be forecast.
+    "zoo": RunConfig(
+        preset="zoo",
+        model=(
+            *("mnist_cnn", "mbn", "resnet20", "vit", "vgg16", "dcnn_gfe", "resnet50", "efficientnet_b0"),
+            *("efficientnet_lite0", "clip"),
+        ),
+        dataset="cifar100",
+        common=Recipe(optimizer="adam", learning_rate=1e-3, epochs=15, batch_size=256, precision="float32"),
+    ),
 }
 
 _TUPLES = {"model", "device", "batch-size", "precision", "jit", "onednn", "budget"}

@@ -30,7 +30,7 @@ def _list() -> None:
     for name in catalog.names():
         found = catalog.find(name)
         what = found.problem or "\n".join(filter(None, (found.summary, found.source)))
-        listing.add_row(name, what, "its own" if found.recipe else "the preset's")
+        listing.add_row(name, what, "own" if found.recipe else "preset")
     console().print(listing)
     console().print("a file of yours: --model path/to/mine.py; it defines build(input_shape, num_classes)")
 

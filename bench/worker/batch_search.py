@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-TRY_S = 0.7  # each size is tried for so long
+TRY_S = 0.5  # each size is tried for so long, and the better ones twice: something else may have run meanwhile
 FEWEST_CALLS = 2  # that are counted; the first one of a size prepares kernels
-HOPELESS = 0.7  # of the best rate: sizes beyond one that is as slow are not tried
+HOPELESS = 0.7  # of the best rate: sizes beyond one that is as slow are not tried, and none as slow is tried again
 
 
 class BatchSearch:
-    """Tries sizes of batches, from the smallest, and stays with the one that was fastest.
+    """Tries sizes of batches, from the smallest and back again, and stays with the one that was fastest.
 
     Args:
         sizes: Images a call.
@@ -29,6 +29,7 @@ class BatchSearch:
         self._images = self._seconds = 0.0
         self._calls = 0
         self._rates: dict[int, float] = {}
+        self._rounds_left = 2
 
     @property
     def size(self) -> int:
@@ -37,7 +38,7 @@ class BatchSearch:
 
     def took(self, images: int, seconds: float) -> None:
         """Say how long a call took; smaller ones, at the end of a data set, do not count."""
-        if self._size in self._rates or images != self._size:
+        if not self._rounds_left or images != self._size:
             return
         self._calls += 1
         if self._calls == 1:
@@ -45,14 +46,20 @@ class BatchSearch:
         self._images += images
         self._seconds += seconds
         if self._calls > FEWEST_CALLS and self._seconds >= TRY_S:
-            self._rates[self._size] = self._images / self._seconds
+            self._rates[self._size] = max(self._images / self._seconds, self._rates.get(self._size, 0.0))
+            self._images = self._seconds = 0.0
+            self._calls = 0
             self._go_on()
 
     def _go_on(self) -> None:
         best = max(self._rates, key=lambda size: self._rates[size])
-        hopeless = self._rates[self._size] < HOPELESS * self._rates[best]
-        self._images = self._seconds = 0.0
-        self._calls = 0
-        if hopeless:
+        promising = [size for size in self._rates if self._rates[size] >= HOPELESS * self._rates[best]]
+        if self._rounds_left == 2 and self._size not in promising:
             self._untried.clear()
+        if not self._untried:
+            self._rounds_left -= 1
+            # The last one was tried just now.
+            self._untried = [size for size in reversed(promising) if size != self._size] if self._rounds_left else []
+        if not self._untried:
+            self._rounds_left = 0
         self._size = self._untried.pop(0) if self._untried else best
