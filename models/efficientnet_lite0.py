@@ -27,7 +27,7 @@ from bench.weights.torch_file import read_state, take
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-RECIPE = Recipe(weights="imagenet", frozen_until="features", optimizer="lbfgs", epochs=9, batch_size=128)
+RECIPE = Recipe(weights="imagenet", frozen_until="features", optimizer="lbfgs", epochs=6, batch_size=128)
 
 WEIGHTS = {
     "imagenet": Weights(

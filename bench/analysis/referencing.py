@@ -109,6 +109,7 @@ def _curve(run: Run, data: TrialData, contents: Mapping[str, str]) -> ReferenceC
         num_classes=dataset.num_classes,
         batch_size=cell.batch_size,
         precision=cell.precision,
+        weights_sha256=cell.weights.sha256 if cell.weights else "",
         epochs=cell.epochs,
         seeds=(_seed_curve(data),),
         provenance=(source,),

@@ -92,6 +92,7 @@ class ReferenceCurve(Record, frozen=True):
         precision: The Keras dtype policy; None where it was not published.
         dataset_sha256: As a `DatasetSpec` has it; None where only a name was published.
         dataset_content: Likewise its `content`; None where it is not known.
+        weights_sha256: Of the weights that the trainings started with; empty where they were drawn.
     """
 
     schema: int
@@ -110,6 +111,7 @@ class ReferenceCurve(Record, frozen=True):
     precision: Precision | None = None
     dataset_sha256: str | None = None
     dataset_content: str | None = None
+    weights_sha256: str = ""
 
     def __post_init__(self) -> None:
         if not self.seeds or not self.provenance:
@@ -143,7 +145,8 @@ class ReferenceCurve(Record, frozen=True):
         images = (self.num_train, self.num_validation, self.num_test, self.num_classes)
         recipe = None if self.recipe is None else beyond_defaults(self.recipe)
         training = (self.model_sha256, recipe, self.batch_size, self.precision, self.epochs)
-        content = msgspec.json.encode((self.published is None, data, images, training), order="sorted")
+        started = (self.weights_sha256,) if self.weights_sha256 else ()  # so that older curves keep their keys
+        content = msgspec.json.encode((self.published is None, data, images, training, *started), order="sorted")
         return hashlib.sha256(content).hexdigest()
 
 

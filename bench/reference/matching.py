@@ -98,6 +98,8 @@ def _differences(cell: Cell, curve: ReferenceCurve) -> Iterator[str]:
         yield f"trained with batch size {curve.batch_size}, this cell with {cell.batch_size}"
     if (curve.precision or "float32") != cell.precision:
         yield f"trained in {curve.precision or 'float32, as far as is known'}, this cell in {cell.precision}"
+    if curve.weights_sha256 != (cell.weights.sha256 if cell.weights else ""):
+        yield "trained from other weights than this cell"
     yield from _data_differences(cell, curve)
     yield from _length_difference(cell, curve)
 
