@@ -1,4 +1,4 @@
-"""Features on the disk: what a frozen part puts out for each image, in files that are mapped into memory.
+"""Features on the disk: what a frozen part puts out for each image, in files that are read as they are needed.
 
     features/<digest>/<part>.f32    float32, one row an image, in the order of the images
                       <part>.json   how many rows are whole, and in how many seconds they were computed
@@ -14,6 +14,7 @@ import mmap
 import os
 import shutil
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 VALUE = np.dtype(np.float32)
 COMMIT_S = 2.0  # how often rows are made safe
-# Pages of the mapped file count as the process's memory until they are handed back.
+# A file that is mapped counts as the process's memory; larger ones are not mapped.
 MAPPED_BYTES = 256_000_000
 # Together, all features that are remembered take no more than this; those that were not used longest go first.
 LARGEST_BYTES = 32_000_000_000
@@ -47,33 +48,60 @@ class Progress(Record, frozen=True):
 
 
 class Rows:
-    """The rows of a part that is whole, read from the mapped file."""
+    """The rows of a part that is whole, read from its file.
+
+    A small file is mapped into memory. Of a large one each row is read: the kernel maps up to 2 MB around a row that is
+    looked at, so that soon all of it would stand in memory, whatever is handed back.
+    """
 
     def __init__(self, path: Path, count: int, shape: Sequence[int]) -> None:
         self.shape = (count, *shape)
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._array = np.frombuffer(self._map, VALUE)[: math.prod(self.shape)].reshape(self.shape)
-        self._touched_bytes = 0
+        self._path = path
+        self._row_bytes = math.prod(shape) * VALUE.itemsize
+        self._fd = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._fd)
+        self._mapped = self._map() if count * self._row_bytes <= MAPPED_BYTES else None
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return a copy of some rows."""
-        return self._touched(self._array[indices])
+        """Return a copy of some rows.
+
+        Raises:
+            StoreError: The file has been cut off meanwhile.
+        """
+        if self._mapped is not None:
+            taken: NDArray[np.float32] = self._mapped[indices]
+            return taken
+        rows = np.empty((len(indices), *self.shape[1:]), VALUE)
+        for row, index in zip(rows, indices.tolist(), strict=True):
+            self._read(row, index)
+        return rows
 
     def chunks(self, rows: int) -> Iterator[NDArray[np.float32]]:
-        """Yield copies of all rows, so many at a time."""
+        """Yield copies of all rows, so many at a time; see `take`."""
         for start in range(0, len(self), rows):
-            yield self._touched(self._array[start : start + rows].copy())
+            count = min(rows, len(self) - start)
+            if self._mapped is not None:
+                yield self._mapped[start : start + count].copy()
+            else:
+                chunk = np.empty((count, *self.shape[1:]), VALUE)
+                self._read(chunk, start)
+                yield chunk
 
-    def _touched(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._touched_bytes += rows.nbytes
-        if self._touched_bytes > MAPPED_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # they stay in the system's cache
-            self._touched_bytes = 0
-        return rows
+    def _map(self) -> NDArray[np.float32]:
+        mapped = mmap.mmap(self._fd, 0, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, VALUE, math.prod(self.shape)).reshape(self.shape)
+
+    def _read(self, into: NDArray[np.float32], first: int) -> None:
+        """Fill an array with the rows from this one on."""
+        left, at = into.data.cast("B"), first * self._row_bytes
+        while left:
+            count = os.preadv(self._fd, [left], at)
+            if not count:
+                raise StoreError(f"{self._path} ends before its last row; remove {self._path.parent} and try again")
+            left, at = left[count:], at + count
 
 
 class Part:
