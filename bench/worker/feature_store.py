@@ -39,6 +39,8 @@ LARGEST_BYTES = 32_000_000_000
 SPARE_BYTES = 500_000_000  # of the disk, for everybody else
 IN_USE_S = 600.0  # what was written to more recently, another process may be writing now
 
+_NEXT_STEP = "what frozen parts put out is remembered there: make room, or choose another place by $HOURGLASS_CACHE_DIR"
+
 
 class Progress(Record, frozen=True):
     """How far a part has come; `seconds` are those in which its rows were computed."""
@@ -118,8 +120,7 @@ class Part:
         self._data, self._head = folder / f"{name}.f32", folder / f"{name}.json"
         self._count, self._shape = count, tuple(shape)
         self._row_bytes = math.prod(shape) * VALUE.itemsize
-        self._progress = self._found()
-        self._written = self._progress
+        self._written = self._found()
         self._committed_s = time.monotonic()
 
     @property
@@ -147,26 +148,26 @@ class Part:
         Raises:
             StoreError: The disk is full, or the place cannot be written.
         """
+        written = Progress(rows=self._written.rows + len(rows), seconds=round(self._written.seconds + seconds, 6))
+        due = written.rows == self._count or time.monotonic() - self._committed_s >= COMMIT_S
         try:
+            if not self._written.rows:
+                self._head.unlink(missing_ok=True)  # it must not vouch for rows that are no longer there
             with self._data.open("r+b" if self._written.rows else "wb") as file:
                 file.truncate(self._written.rows * self._row_bytes)
                 file.seek(0, os.SEEK_END)
                 file.write(np.ascontiguousarray(rows, VALUE).data)
-                self._written = Progress(
-                    rows=self._written.rows + len(rows), seconds=round(self._written.seconds + seconds, 6)
-                )
-                due = self.is_whole or time.monotonic() - self._committed_s >= COMMIT_S
                 if due:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
-            raise StoreError(
-                f"{self._data} cannot be written: {error.strerror}; what frozen parts put out is remembered there: "
-                "make room, or choose another place by $HOURGLASS_CACHE_DIR"
-            ) from error
+            raise StoreError(f"{self._data} cannot be written: {error.strerror}; {_NEXT_STEP}") from error
+        self._written = written  # only now: a full disk may show itself as late as when the file is closed
         if due:
-            write_atomically(self._head, encode_pretty(self._written))
-            self._progress = self._written
+            try:
+                write_atomically(self._head, encode_pretty(self._written))
+            except StoreError as error:
+                raise StoreError(f"{error}; {_NEXT_STEP}") from error
             self._committed_s = time.monotonic()
 
     def rows(self) -> Rows:
