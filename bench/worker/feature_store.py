@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,12 +223,13 @@ class FeatureStore:
         Raises:
             StoreError: They do not fit even so.
         """
-        others = sorted(
-            (path for path in self._cache.iterdir() if path.is_dir() and not self._is_in_use(path)),
-            key=lambda path: path.stat().st_mtime,
-        )
+        if not needed_bytes:  # all is there, however full the disk may be
+            return
+        used_s = {path: _used_s(path) for path in self._cache.iterdir() if path.is_dir()}
+        in_use = {path for path, at_s in used_s.items() if time.time() - at_s < IN_USE_S} | {self.folder}
+        others = sorted(used_s.keys() - in_use, key=used_s.__getitem__)
         while others and (
-            needed_bytes + sum(map(_size_bytes, (*others, self.folder))) > LARGEST_BYTES or not self._fits(needed_bytes)
+            needed_bytes + sum(map(_size_bytes, in_use.union(others))) > LARGEST_BYTES or not self._fits(needed_bytes)
         ):
             shutil.rmtree(others.pop(0), ignore_errors=True)  # who reads them has them open
         if not self._fits(needed_bytes):
@@ -237,12 +239,23 @@ class FeatureStore:
                 f"{free_bytes / 1e9:.1f} GB are free; make room, or choose another place by $HOURGLASS_CACHE_DIR"
             )
 
-    def _is_in_use(self, folder: Path) -> bool:
-        return folder == self.folder or time.time() - folder.stat().st_mtime < IN_USE_S
-
     def _fits(self, needed_bytes: int) -> bool:
         return needed_bytes + SPARE_BYTES <= shutil.disk_usage(self.folder).free
 
 
+def _used_s(folder: Path) -> float:
+    """When features were used last; what another process has just removed is nothing to remove."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return math.inf
+
+
 def _size_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    """Of all files that are there, while other processes may write and remove some."""
+    total = 0
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                total += path.stat().st_size
+    return total
