@@ -20,7 +20,8 @@ def cut(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model]:
         From images to features, and from features to classes.
 
     Raises:
-        ModelError: There is no such layer, something reaches around it, or nothing behind it can be trained.
+        ModelError: There is no such layer, something reaches around it, it puts out several tensors, or nothing behind
+            it can be trained.
     """
     names = [layer.name for layer in model.layers]
     if layer_name not in names:
@@ -30,16 +31,21 @@ def cut(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model]:
             f"model {model.name!r} has no layer {layer_name!r}{hint}, which frozen_until names; "
             f"`python -m bench models {model.name}` lists its layers"
         )
-    output = model.get_layer(layer_name).output
     try:
-        frozen = keras.Model(model.inputs, output, name=f"{model.name}_frozen")
-        trained = keras.Model(output, model.outputs[0], name=f"{model.name}_trained")
+        output = model.get_layer(layer_name).output
+        frozen = keras.Model(model.inputs[0], output, name=f"{model.name}_frozen")
+        is_last = output is model.outputs[0]
+        trained = None if is_last else keras.Model(output, model.outputs[0], name=f"{model.name}_trained")
     except (ValueError, KeyError, AttributeError, TypeError) as error:  # what Keras says depends on the graph
         raise ModelError(
             f"model {model.name!r} cannot be cut behind {layer_name!r}, which frozen_until names: {_first(error)}; "
-            "name a layer that all that is computed before goes through, once"
+            "name a layer that all that is computed before goes through, once (Keras knows none of a subclassed model)"
         ) from error
-    if not trained.trainable_variables:
+    if not isinstance(output, keras.KerasTensor):
+        raise ModelError(
+            f"{layer_name!r}, which frozen_until names, puts out {len(output)} tensors and not one; name another layer"
+        )
+    if trained is None or not trained.trainable_variables:
         raise ModelError(
             f"nothing behind {layer_name!r}, which frozen_until names, can be trained; name an earlier layer"
         )
@@ -53,4 +59,4 @@ def cut(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model]:
 
 
 def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bench.records import Extracted, Extracting
 from bench.worker.batch_search import BatchSearch
-from bench.worker.feature_store import VALUE, FeatureStore, Part, Rows
+from bench.worker.feature_store import COMMIT_S, VALUE, FeatureStore, Part, Rows
 from bench.worker.folding import fold
 
 if TYPE_CHECKING:
@@ -179,8 +179,9 @@ class FrozenPart:
         waiting: list[NDArray[np.float32]] = []
         for batch, _ in self._calls(images[part.progress.rows :], mirrored=mirrored):
             waiting.append(batch)
-            if sum(rows.nbytes for rows in waiting) >= BLOCK_BYTES:
-                now_s = time.monotonic()
+            now_s = time.monotonic()
+            # Of few values an image, a block would hold those of hours, which a process that is killed would lose.
+            if now_s - began_s >= COMMIT_S or sum(rows.nbytes for rows in waiting) >= BLOCK_BYTES:
                 part.append(np.concatenate(waiting), now_s - began_s)
                 waiting, began_s = [], now_s
             if time.monotonic() - told_s >= TELL_S:
@@ -228,8 +229,9 @@ class FrozenPart:
             "onednn": cell.onednn,
             "device": (cell.device.kind, cell.device.threads, cell.device.siblings, cell.device.gpu_uuids),
             "tensorflow": tf.__version__,
+            "keras": keras.__version__,
         }
         digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic"))
-        for variable in self._model.variables:
-            digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(keras.ops.cast(variable, "float32"))).data)
+        for weight in self._model.weights:  # and not what dropout would draw, which differs between seeds
+            digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32"))).data)
         return digest.hexdigest()[:32]

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 STRONGEST = 1.0  # of the first epoch; each later one is weaker by the root of 10
 PRECISION = 1e-4  # relative change of the loss between two iterations at which a strength is done
 CHUNK_BYTES = 32_000_000  # of features that are worked on together
-# Below it a feature hardly varies, and dividing by its deviation would only blow up noise.
+# Of the largest one: a feature of a smaller deviation hardly varies, and dividing by it would only blow up noise.
 SMALLEST_DEVIATION = 1e-4
+ROUNDING = 1e-5  # of a feature's mean: one of a smaller deviation is constant, as far as float32 can tell
 
 
 def strength(epoch: int) -> float:
@@ -73,7 +74,7 @@ class LinearProbe:
         self._classes = self._dense.units
         self._chunk_rows = max(1, CHUNK_BYTES // (4 * variants[0].shape[1]))
         self._rows = sum(map(len, variants))
-        self._mean, self._deviation = self._statistics()
+        self._mean, self._scale = self._statistics()
         width = variants[0].shape[1] + int(self._dense.use_bias)
         self._solution: Float64s = np.zeros(width * self._classes)
         self._loss = self._accuracy = 0.0
@@ -153,7 +154,7 @@ class LinearProbe:
             by_kernel += part_kernel.numpy().T
             by_bias += part_bias.numpy()
         self._loss, self._accuracy = loss / self._rows, correct / self._rows
-        scaled = (by_kernel - np.outer(self._mean, by_bias)) / self._deviation[:, np.newaxis] / self._rows
+        scaled = (by_kernel - np.outer(self._mean, by_bias)) * self._scale[:, np.newaxis] / self._rows
         weights = solution[: scaled.size].reshape(scaled.shape)
         gradient = [(scaled + l2 * weights).ravel()]
         if self._dense.use_bias:
@@ -164,7 +165,7 @@ class LinearProbe:
     def _unscaled(self, solution: Float64s) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return kernel and bias for the features as they are."""
         size = len(self._mean) * self._classes
-        kernel = solution[:size].reshape(-1, self._classes) / self._deviation[:, np.newaxis]
+        kernel = solution[:size].reshape(-1, self._classes) * self._scale[:, np.newaxis]
         bias = solution[size:] - self._mean @ kernel if self._dense.use_bias else np.zeros(self._classes)
         return kernel.astype(np.float32), bias.astype(np.float32)
 
@@ -176,16 +177,26 @@ class LinearProbe:
                 start += len(rows)
 
     def _statistics(self) -> tuple[Float64s, Float64s]:
-        """Mean and deviation of each feature; without a bias nothing can be moved, so its mean is taken for 0."""
-        total = np.zeros(self._variants[0].shape[1])
-        squares = np.zeros_like(total)
+        """Mean of each feature, and one over its deviation; 0 for a constant, which then does not count.
+
+        Without a bias nothing can be moved, so the mean is taken for 0.
+        """
+        # Near the mean, so that the squares of large numbers need not cancel each other.
+        near = np.zeros(self._variants[0].shape[1])
+        if self._dense.use_bias:
+            near += next(iter(self._variants[0].chunks(1)))[0]
+        total, squares = np.zeros_like(near), np.zeros_like(near)
         for rows, _ in self._chunks():
-            total += rows.sum(axis=0, dtype=np.float64)
-            squares += np.square(rows, dtype=np.float64).sum(axis=0)
-        mean = total / self._rows if self._dense.use_bias else np.zeros_like(total)
-        deviation = np.sqrt(np.maximum(squares / self._rows - mean**2, 0.0))
-        least = max(SMALLEST_DEVIATION * float(deviation.max()), float(np.finfo(np.float32).tiny))
-        return mean, np.maximum(deviation, least)
+            moved = rows - near
+            total += moved.sum(axis=0)
+            squares += np.square(moved, out=moved).sum(axis=0)
+        off = total / self._rows if self._dense.use_bias else np.zeros_like(near)
+        mean = near + off
+        deviation = np.sqrt(np.maximum(squares / self._rows - off**2, 0.0))
+        scale = np.zeros_like(deviation)
+        least = SMALLEST_DEVIATION * deviation.max()
+        np.divide(1.0, np.maximum(deviation, least), out=scale, where=deviation > ROUNDING * np.abs(mean))
+        return mean, scale
 
 
 def _only_layer(model: keras.Model) -> keras.layers.Dense:
