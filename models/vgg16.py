@@ -5,14 +5,14 @@ those are 7.5 GB as uint8 and 30 GB as float32. Here the data set keeps its own 
 graph. The report cites 70.18 % on CIFAR-100 for it; Keras gives its ImageNet weights a top-1 accuracy of 71.3 %.
 138,357,544 parameters with 1,000 classes at 224 pixels (138 million in the paper), 134,670,244 with 100.
 
-It takes images from 0 to 1 (normalization `unit`) with or without weights, and makes of them what the paper and the
-weights take: blue, green, red, each from 0 to 255 less its mean over ImageNet. The scale matters also without weights:
-there is no batch normalisation, and Glorot's initialisation halves the variance in each of the thirteen convolutions.
+It takes images from 0 to 1 (normalization `unit`) with or without weights, and makes of them what the weights take:
+blue, green, red, each from 0 to 255 less its mean over ImageNet. Without weights the scale matters too, and is the
+paper's: there is no batch normalisation, and Glorot's rule halves the variance in each of the thirteen convolutions.
 
 The recipe is the paper's, which trains from scratch: the rate falls three times, there whenever the validation accuracy
-stopped improving. Three things differ. The batch is 32, not 256, so that a training step fits in 24 GiB. Weight decay
-of 0.005 beside the gradient is worth the paper's 0.0005 inside of it, which a momentum of 0.9 repeats tenfold. Images
-are mirrored and shifted, not cropped out of larger ones, and their colours stay.
+stopped improving. Three things differ. The batch is 32, not 256, so that a training step holds about 4 GB, not 18 GB.
+Weight decay of 0.005 beside the gradient is worth the paper's 0.0005 inside of it, which a momentum of 0.9 repeats
+tenfold. Images are mirrored and shifted, not cropped out of larger ones, and their colours stay.
 
 With weights, the convolutions start with those of ImageNet and the three dense layers are drawn.
 `frozen_until` can cut at `block1_pool` to `block5_pool` and `flatten` (25,088 numbers an image), `fc1` and `fc2`.
