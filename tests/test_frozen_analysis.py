@@ -212,6 +212,20 @@ def test_a_linear_probe_is_left_as_long_as_its_epochs_took() -> None:
     assert "regularisation" in (refusal(asked.cell) or "")
 
 
+def test_a_probe_s_forecast_is_as_wide_as_its_passes_may_be_many() -> None:
+    """Fifteen passes a strength are usual, five to sixty are possible, of a second each."""
+    asked = trial(recipe=PROBE, epochs=3)
+    data = calibration(asked, (1.0,) * 12)
+    pace = find_pace(data.trial, data.events)
+    assert pace is not None
+    found = forecast_time(pace)
+    assert found is not None
+    assert found.train_s.estimate == pytest.approx(3 * 15)
+    assert found.train_s.low < 3 * 5.5
+    assert found.train_s.high > 3 * 60
+    assert found.images_per_s.estimate == pytest.approx(DATASET.num_train)
+
+
 def test_an_epoch_s_row_has_the_strength_that_is_kept() -> None:
     """Which regularisation was chosen can be read off the epochs."""
     asked = trial(recipe=PROBE, epochs=1)
