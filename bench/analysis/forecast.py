@@ -36,8 +36,8 @@ END_S = 0.7
 # Of a training step, where no evaluation was seen: a forward pass without the two products of the backward pass would
 # be a third. Of 16 trainings of three models the median was 0.28, for validation and test alike.
 EVALUATION_SHARE = 0.28
-# Passes that a linear probe makes for a strength, of those that it may make. On features of 1,280 values of 45,000 images
-# they were 4 to 26, 13 in the mean; of 5,000 images 3 to 22.
+# Passes that a linear probe makes for a strength, of those that it may make. On 1,280 features of 45,000 images they
+# were 4 to 26, 13 in the mean; of 5,000 images 3 to 22.
 FEWEST_PASSES, USUAL_PASSES = 5, 15
 
 
