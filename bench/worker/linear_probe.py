@@ -134,7 +134,7 @@ class LinearProbe:
             args=(l2,),
             jac=True,
             method="L-BFGS-B",
-            options={"maxfun": PROBE_PASSES, "ftol": PRECISION},
+            options={"maxfun": PROBE_PASSES - 1, "ftol": PRECISION},  # SciPy ends with the first one beyond
         )
         self._solution = found.x
         kernel, bias = self._unscaled(self._solution)
