@@ -126,6 +126,15 @@ class LinearProbe:
         kernel, bias = self._unscaled(self._solution)
         self._work(rows, self._labels[: len(rows)], kernel, bias)
 
+    def take_up(self) -> None:
+        """Begin where the layer's weights are, in place of 0: those that an earlier process has kept."""
+        kernel = self._dense.kernel.numpy().astype(np.float64)
+        scale = np.broadcast_to(self._scale[:, np.newaxis], kernel.shape)
+        parts = [np.divide(kernel, scale, out=np.zeros_like(kernel), where=scale > 0).ravel()]
+        if self._dense.use_bias:
+            parts.append(self._dense.bias.numpy() + self._mean @ kernel)
+        self._solution = np.concatenate(parts)
+
     def fit(self, l2: float) -> None:
         """Find the weights of the least loss for an L2 strength, and give them to the layer."""
         found = optimize.minimize(
@@ -134,7 +143,7 @@ class LinearProbe:
             args=(l2,),
             jac=True,
             method="L-BFGS-B",
-            options={"maxfun": PROBE_PASSES, "ftol": PRECISION},
+            options={"maxfun": PROBE_PASSES - 1, "ftol": PRECISION},  # SciPy ends with the first one beyond
         )
         self._solution = found.x
         kernel, bias = self._unscaled(self._solution)

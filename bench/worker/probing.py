@@ -67,6 +67,8 @@ def fit_probe(
     ends_s: list[float] = []
     probe = _probe(ready, cell, lambda: ends_s.append(phases.now()))
     kept = _found(folder, done)
+    if done:
+        probe.take_up()
     for epoch in range(done + 1, (cell.epochs or 0) + 1):
         start_s = phases.now()
         ends_s.clear()
