@@ -65,7 +65,7 @@ def fit_probe(
     """
     model = ready.model
     ends_s: list[float] = []
-    probe = _probe(ready, cell, lambda: ends_s.append(phases.now()))
+    probe = _probe(ready, cell, phases, lambda: ends_s.append(phases.now()))
     kept = _found(folder, done)
     if done:
         probe.take_up()
@@ -124,7 +124,7 @@ def time_passes(ready: Ready, cell: Cell, course: Course, *, journal: Journal, p
         if course.is_over(ends_s[-1]):
             raise _EnoughError
 
-    probe = _probe(ready, cell, passed)
+    probe = _probe(ready, cell, phases, passed)
     start_s = phases.now()
     course.begin_epoch(start_s)
     with suppress(_EnoughError):
@@ -138,13 +138,14 @@ class _EnoughError(Exception):
     """A course is over."""
 
 
-def _probe(ready: Ready, cell: Cell, evaluated: Callable[[], None]) -> LinearProbe:
+def _probe(ready: Ready, cell: Cell, phases: Phases, evaluated: Callable[[], None]) -> LinearProbe:
     batches = ready.batches
     if batches.features is None or batches.validation is None:
         raise ModelError("lbfgs chooses its regularisation by the validation images; hold some back by --validation")
     features = batches.features
-    probe = LinearProbe(ready.model, features.variants, features.labels, recipe=cell.recipe, evaluated=evaluated)
-    probe.rehearse()
+    with phases.phase("warmup"):
+        probe = LinearProbe(ready.model, features.variants, features.labels, recipe=cell.recipe, evaluated=evaluated)
+        probe.rehearse()
     return probe
 
 
