@@ -39,7 +39,7 @@ from bench.recipe import Recipe
 if TYPE_CHECKING:
     from types import ModuleType
 
-RECIPE = Recipe(weights="clip_vit_base_patch32", frozen_until="features", optimizer="lbfgs", epochs=9, batch_size=64)
+RECIPE = Recipe(weights="./clip_vit_base_patch32", frozen_until="features", optimizer="lbfgs", epochs=9, batch_size=64)
 
 VIT_B_32 = {"patch_size": 32, "hidden_dim": 768, "num_layers": 12, "num_heads": 12, "intermediate_dim": 3072}
 EMBEDDING = 512
