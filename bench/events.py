@@ -153,6 +153,7 @@ class Extracted(Record, frozen=True, tag="extracted", tag_field="event"):
         saved_s: Seconds in which those had been computed.
         values: Of one image.
         stored_bytes: Of all images of the split, on the disk.
+        uncounted_s: Seconds of calls that a calibration makes besides, to find out how many images a call are best.
     """
 
     split: Literal["training", "validation", "test"]
@@ -162,6 +163,7 @@ class Extracted(Record, frozen=True, tag="extracted", tag_field="event"):
     reused_images: int = 0
     saved_s: float = 0.0
     stored_bytes: int = 0
+    uncounted_s: float = 0.0
 
 
 class Extracting(Record, frozen=True, tag="extracting", tag_field="event"):

@@ -43,8 +43,9 @@ ALLOCATOR_RATIO = 1.3
 # XLA on the CPU lays convolutions out as matrices: 1.8 to 2.5 times what the step holds without it.
 XLA_CPU_RATIO = 2.3
 
-PREFETCHED_BATCHES = 2  # of bench.worker.pipeline, which besides makes as many at a time as there are threads
+PREFETCHED_BATCHES = 2  # of bench.worker.epochs, which besides makes as many at a time as there are threads
 BATCH_COPIES = 2  # of a batch in the making: before and after a step of its normalisation
+LBFGS_COPIES = 25  # of the weights: ten steps and ten gradients, and what it works with
 MAPPED_BYTES = 256_000_000  # of features on the disk, as bench.worker.feature_store lets them stand in memory
 OUTPUT_COPIES = 4  # of the test set's outputs, as float64, while loss and confidences are computed
 
@@ -81,7 +82,7 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     Returns:
         The estimate, or None for a model whose training step could not be traced.
     """
-    if described.step is None:
+    if described.step is None or (described.features and described.frozen is None):
         return None
     data, device, step = cell.dataset, cell.device, described.step
     on_gpu = device.kind == "gpu"
@@ -90,6 +91,8 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     images_a_step = -(-cell.batch_size // max(1, len(device.gpu_uuids)))
     values = described.parameters + optimizer_slots(cell.recipe) * described.trainable_parameters
     parameters_bytes = values * FLOAT32_BYTES + step.fixed_bytes
+    if cell.recipe.optimizer == "lbfgs":
+        parameters_bytes += LBFGS_COPIES * described.trainable_parameters * FLOAT64_BYTES
     activations_bytes = step.image_bytes * images_a_step
     if described.frozen is not None:
         # The frozen part is gone through before the rest is trained, and its weights stand in its graph once more.
@@ -108,7 +111,7 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     batches_bytes = batches * cell.batch_size * (described.features or image_values) * FLOAT32_BYTES
     if described.features:
         stored_bytes = (data.num_train + data.num_validation) * described.features * FLOAT32_BYTES
-        batches_bytes += min(stored_bytes, MAPPED_BYTES)
+        batches_bytes += stored_bytes if stored_bytes <= MAPPED_BYTES else 0  # of a larger file, rows are read
     outputs_bytes = OUTPUT_COPIES * data.num_test * data.num_classes * FLOAT64_BYTES
     runtime_bytes = RUNTIME_BYTES + OPERATION_BYTES * step.operations
     return MemoryEstimate(
@@ -132,7 +135,7 @@ def optimizer_slots(recipe: Recipe) -> int:
         case "sgd":
             own = int(bool(recipe.momentum))
         case "lbfgs":
-            own = 0  # what SciPy keeps is small beside the features
+            own = 0  # what SciPy keeps is not in float32
     return own + bool(recipe.ema_momentum)
 
 

@@ -41,7 +41,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     Args:
         optimizer: The Keras optimizer; or `"lbfgs"`, which fits a single layer behind a frozen part to all training
             images at once (a linear probe): each of its epochs is a weaker L2 regularisation, and the one of the
-            highest validation accuracy is kept (`bench.worker.probe`). Defaults to `"adam"`.
+            highest validation accuracy is kept (docs/zoo.md). Defaults to `"adam"`.
         learning_rate: The highest of the run. Defaults to 0.001.
         schedule: How the learning rate goes on from there. `"constant"`; `"step"` multiplies it by `step_factor` at
             each of `step_at`; `"cosine"` and `"linear"` take it down to `final_rate`; `"one_cycle"` takes it up from
@@ -137,6 +137,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             raise ValueError("lbfgs fits a single layer behind a frozen part; set frozen_until too")
         _require_growing("step_at", self.step_at)
         _require_growing("the ends of stages", [until for _, until in self.stages])
+
+    @property
+    def views(self) -> int:
+        """How many features a frozen part puts out for each training image: for its mirror image too, if it is one."""
+        return 2 if self.horizontal_flip else 1
 
     def _check_frozen(self) -> None:
         """What a frozen part puts out is computed once: it must be the same, or one of two, each time."""

@@ -136,7 +136,7 @@ class Cell(Record, frozen=True):
     @property
     def model_label(self) -> str:
         """The model's name, which says of one that was trained before that it was."""
-        return self.model.name if self.weights is None else f"{self.model.name} (pre-trained)"
+        return self.model.name if self.recipe.weights == "none" else f"{self.model.name} (pre-trained)"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -144,6 +144,13 @@ class Cell(Record, frozen=True):
         if self.recipe.optimizer == "lbfgs":
             return PROBE_PASSES
         return -(-self.dataset.num_train // self.batch_size)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of a step: of a linear probe those of a whole pass, each seen as often as the recipe shows it."""
+        if self.recipe.optimizer == "lbfgs":
+            return self.dataset.num_train * self.recipe.views
+        return self.batch_size
 
     @property
     def label(self) -> str:
@@ -185,6 +192,7 @@ class Spent(Record, frozen=True):
         began_s: When the first of them began, on the trial's clock.
         train_s: Their training.
         fit_s: Their training and validation, and what a frozen part put out for both.
+        features_s: What a frozen part put out, alone.
         checkpoint_s: The last one's checkpoint.
         ended: Whether the training ended with them, its budget spent.
     """
@@ -194,6 +202,7 @@ class Spent(Record, frozen=True):
     fit_s: float
     checkpoint_s: float = 0.0
     ended: bool = False
+    features_s: float = 0.0
 
 
 class Assignment(Record, frozen=True):
@@ -209,7 +218,7 @@ class Assignment(Record, frozen=True):
         enough_s: Seconds of steps after which a calibration that only compares speeds ends; None for one that tells
             how long the whole training would take.
         data_dir: Where data sets lie, if not in the usual places.
-        features_dir: Where what frozen parts put out is remembered; empty to remember nothing.
+        features_dir: Where what frozen parts put out is remembered; empty for the trial's own folder.
         libraries: Paths of CUDA libraries to load before TensorFlow is imported, in this order.
     """
 

@@ -8,11 +8,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bench.analysis.backtest import backtest, left_out
+from bench.analysis.curves import curve_points
 from bench.analysis.extrapolation import refusal
 from bench.analysis.forecast import END_S, forecast_time
 from bench.analysis.frame import frames, rows_of
 from bench.analysis.outlook import Outlook
 from bench.analysis.pace import find_pace
+from bench.analysis.referencing import reference_curves
 from bench.analysis.rewind import surviving_events
 from bench.catalog import ModelDescription, ModelFile, StepDescription
 from bench.config import RunConfig
@@ -38,7 +41,7 @@ from bench.report.progress import Progress
 from bench.store import RunFolder
 from bench.weights.spec import WeightsSpec
 from calibrations_for_tests import BEGUN_S, EVALUATED_S, blocks, calibration
-from records_for_tests import CPU, DATASET, end, epoch, epochs, ok_trial, run_data, samples, start_up, trial
+from records_for_tests import CPU, DATASET, GPU, end, epoch, epochs, ok_trial, run_data, samples, start_up, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +145,24 @@ def test_a_budget_that_is_taken_up_has_its_features_behind_it(tmp_path: Path) ->
     folder.events.write_bytes(b"\n".join(map(msgspec.json.encode, journal)) + b"\n")
     point = resume_point(folder)
     assert point.spent is not None
-    assert (point.spent.train_s, point.spent.fit_s) == (10.0, FEATURES_S + 11.0)
+    assert (point.spent.train_s, point.spent.fit_s, point.spent.features_s) == (10.0, FEATURES_S + 11.0, FEATURES_S)
+    outlook = Outlook(replace(asked.cell, epochs=None, budget_s=100.0), epochs=point.epochs, spent=point.spent)
+    assert outlook.last_epoch() == pytest.approx(1 + (100 - FEATURES_S - 11) / 11)
+
+
+def test_features_of_a_process_that_finished_no_epoch_are_spent_by_nobody(tmp_path: Path) -> None:
+    """The clock was set back to 0: what the next process finds in a moment is all that it pays for."""
+    asked = trial(recipe=FROZEN)
+    folder = RunFolder.create(tmp_path / "run", run_data(ok_trial(asked)).run).trial(asked.key)
+    folder.checkpoint.mkdir(parents=True)
+    (folder.checkpoint / "epoch-00001.npz").touch()
+    found = PhaseDone(phase="features", start_s=5.0, end_s=5.5)
+    journal = [*start_up(asked), *features(extracted()), *start_up(asked, number=2), found]
+    journal += epoch(asked, 1, start_s=100.0, train_s=10.0)
+    folder.events.write_bytes(b"\n".join(map(msgspec.json.encode, journal)) + b"\n")
+    point = resume_point(folder)
+    assert point.spent is not None
+    assert point.spent.fit_s == 11.5
 
 
 def test_a_budget_s_last_epoch_is_told_from_what_epochs_take() -> None:
@@ -159,7 +179,10 @@ def test_a_calibration_of_a_frozen_part_foretells_all_its_features() -> None:
     """From the time of some images that of all, mirrored ones too, and of the test's; tracing comes once."""
     asked = trial(recipe=replace(FROZEN, horizontal_flip=True), epochs=3)
     plain = calibration(asked, (1.0,) * 12)
-    sample = [extracted(images=50, seconds=5.0), PhaseDone(phase="features", start_s=5.0, end_s=5.0 + FEATURES_S)]
+    sample = [
+        extracted(images=50, seconds=5.0, uncounted_s=12.0),
+        PhaseDone(phase="features", start_s=5.0, end_s=5.0 + FEATURES_S),
+    ]
     later = [
         PhaseDone(phase="checkpoint", start_s=5.0 + FEATURES_S, end_s=5.5 + FEATURES_S),
         *blocks((1.0,) * 12, start_s=BEGUN_S + FEATURES_S),
@@ -170,7 +193,7 @@ def test_a_calibration_of_a_frozen_part_foretells_all_its_features() -> None:
     assert pace is not None
     assert without is not None
     data = DATASET
-    features_s = 0.1 * (2 * data.num_train + data.num_validation) + FEATURES_S - 5.0
+    features_s = 0.1 * (2 * data.num_train + data.num_validation) + FEATURES_S - 17.0
     assert pace.features_s == pytest.approx(features_s)
     found, plainly = forecast_time(pace), forecast_time(without)
     assert found is not None
@@ -180,6 +203,10 @@ def test_a_calibration_of_a_frozen_part_foretells_all_its_features() -> None:
     tested_s = 0.1 * data.num_test
     assert found.wall_s.estimate - plainly.wall_s.estimate == pytest.approx(features_s + tested_s)
     assert found.test_s == pytest.approx(2 * EVALUATED_S + tested_s + END_S)
+    # Features that have only begun may take longer too, as steps may.
+    assert found.fit_s.high - plainly.fit_s.high == pytest.approx(
+        features_s * found.train_s.high / found.train_s.estimate
+    )
 
 
 def test_the_live_view_says_how_far_the_features_are() -> None:
@@ -188,8 +215,9 @@ def test_the_live_view_says_how_far_the_features_are() -> None:
     progress = Progress(replace(asked, cell=replace(asked.cell, epochs=None)))
     progress.start(1)
     progress.event(PhaseDone(phase="compile", start_s=4.0, end_s=5.0))
-    assert progress.phase == "features"
+    progress.event(PhaseDone(phase="probe", start_s=5.0, end_s=5.0))
     progress.event(Extracting(split="training", images=30, of=100))
+    assert progress.phase == "features"
     assert progress.extracting is not None
     for event in features(extracted()):
         progress.event(event)
@@ -224,6 +252,24 @@ def test_a_probe_s_forecast_is_as_wide_as_its_passes_may_be_many() -> None:
     assert found.train_s.low < 3 * 5.5
     assert found.train_s.high > 3 * 60
     assert found.images_per_s.estimate == pytest.approx(DATASET.num_train)
+    flipped = replace(asked, cell=replace(asked.cell, recipe=replace(PROBE, horizontal_flip=True)))
+    twice = find_pace(replace(flipped, mode="calibrate"), data.events)
+    assert twice is not None
+    doubled = forecast_time(twice)
+    assert doubled is not None
+    assert doubled.images_per_s.estimate == pytest.approx(2 * DATASET.num_train)
+
+
+def test_a_probe_that_is_under_way_has_its_finished_strengths_behind_it() -> None:
+    """Of three strengths two are done, however many passes they took; the last one takes what is usual."""
+    asked = trial(recipe=PROBE, epochs=3)
+    events = [*start_up(asked), *epochs(trial(recipe=PROBE, epochs=2), start_s=5.0)]
+    pace = find_pace(asked, events)
+    assert pace is not None
+    assert pace.epochs_done == 2
+    found = forecast_time(pace)
+    assert found is not None
+    assert found.train_s.estimate == pytest.approx(20 + 15 * 1.0)
 
 
 def test_an_epoch_s_row_has_the_strength_that_is_kept() -> None:
@@ -236,7 +282,7 @@ def test_an_epoch_s_row_has_the_strength_that_is_kept() -> None:
 
 def test_what_was_trained_before_is_called_so_everywhere() -> None:
     """The name of the model says it in rows, tables and answers; the column says with which weights."""
-    data = ok_trial(trial(weights=WEIGHTS))
+    data = ok_trial(trial(weights=WEIGHTS, recipe=Recipe(weights="imagenet")))
     report = frames(run_data(data, ok_trial(trial())))
     assert report.trials["model"].tolist() == ["small (pre-trained)", "small"]
     assert report.trials["weights"].tolist()[0] == "imagenet"
@@ -342,3 +388,30 @@ def test_a_frozen_part_s_memory_is_that_of_its_forward_pass_or_of_the_rest_s_ste
     later = estimate(cell, small, loading_bytes=0)
     assert later is not None
     assert later.activations_bytes == 1_000 * cell.batch_size
+
+
+def test_energy_of_features_is_spent_before_the_first_epoch() -> None:
+    """A frozen part is not free on the energy axis either, and has a column of its own."""
+    asked = trial(recipe=FROZEN, device=GPU)
+    data = frozen_trial(asked, extracted())
+    gpus = asked.cell.device.gpu_uuids
+    data = replace(data, samples=tuple(samples(until_s=70.0, gpus=gpus)))
+    report = frames(run_data(data))
+    row = rows_of(report.trials)[0]
+    assert row["gpu_energy_features_joules"] == pytest.approx(100.0 * FEATURES_S)
+    first, *_ = rows_of(curve_points(report.trials, report.epochs, {}))
+    assert first["joules"] == pytest.approx(100.0 * (FEATURES_S + 11.0))
+
+
+def test_a_trial_that_found_its_features_is_not_held_against_a_forecast_of_them() -> None:
+    """It took no time for what the forecast counts, so its times tell nothing of how far forecasts lie off."""
+    run = run_data(frozen_trial(trial(recipe=FROZEN), extracted(images=0, reused_images=1000, saved_s=600.0)))
+    assert not [row for row in rows_of(backtest([run])) if row["quantity"].endswith("_s")]
+    assert any("found what its frozen part puts out" in reason for reason in left_out(run))
+
+
+def test_a_model_that_was_tested_as_it_was_built_has_no_curve() -> None:
+    """A curve of no epoch could not be read back."""
+    taken = reference_curves(run_data(ok_trial(trial(epochs=0))))
+    assert not taken.curves
+    assert "trained for none" in taken.left_out[0]

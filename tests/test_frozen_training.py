@@ -168,7 +168,7 @@ def test_features_that_are_there_are_found_and_teach_the_same(taken_up, slow, tm
     check_clocks(row)
     assert row["features_saved_s"] == pytest.approx(sum(event.saved_s for event in extracted))
     assert row["features_saved_s"] > 0.9 * 500 * IMAGE_S > row["features_s"]
-    assert any("found from an earlier run" in flag for flag in row["flags"])
+    assert any("found, not computed" in flag for flag in row["flags"])
     assert of(Built, found)[0].parameters == of(Built, found)[0].trainable_parameters == 192 * 100 + 100
 
     not_frozen = make_trial(model_file(tmp_path), cpus=(0,), recipe=replace(SGD, frozen_until=""))
@@ -203,7 +203,7 @@ def test_a_linear_probe_is_a_trial_like_any_other(cache, tmp_path):
     assert len({epoch["l2"] for epoch in epochs}) > 1
     check_clocks(row)
     assert row["features_saved_s"] == 0.0  # its own first process had computed them
-    assert not any("found from an earlier run" in flag for flag in row["flags"])
+    assert not any("found, not computed" in flag for flag in row["flags"])
     last_steps, last = of(Steps, folder)[-1], of(Epoch, folder)[-1]
     assert last_steps.images == last.images == 640 * len(last_steps.counts)
     assert len(last_steps.counts) <= PROBE_PASSES

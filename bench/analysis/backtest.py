@@ -20,7 +20,7 @@ from bench.analysis.machines import fingerprint
 from bench.analysis.pace import find_pace
 from bench.analysis.rewind import surviving_events
 from bench.analysis.rows import TrialRows
-from bench.records import Attempt, Epoch, PhaseDone
+from bench.records import Attempt, Epoch, Extracted, PhaseDone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +96,8 @@ def _why_not_all(data: TrialData) -> str | None:
     reasons = []
     if _was_resumed(data):
         reasons.append("no times, since it was interrupted and taken up again")
+    if any(event.saved_s for event in data.events if isinstance(event, Extracted)):
+        reasons.append("no times, since it found what its frozen part puts out and did not compute it")
     if (refused := refusal(data.trial.cell)) is not None:
         reasons.append(f"no accuracy, {refused}")
     return "; ".join(reasons) or None
@@ -138,7 +140,7 @@ class _Training:
         Args:
             calibrations: Of any cells, each with its run.
         """
-        if not _was_resumed(self._data):
+        if not _was_resumed(self._data) and not self._actual["features_saved_s"]:
             yield from self._from_first_part()
             yield from self._from_calibration(calibrations)
         if refusal(self._cell) is None:

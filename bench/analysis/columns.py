@@ -98,7 +98,12 @@ TRIALS: Mapping[str, Column] = MappingProxyType(
     | {
         f"{part}_energy_{phase}_joules": Column("Float64", f"energy of {whose} while {doing}, joules")
         for part, whose in (("gpu", "all the trial's GPUs"), ("package", "all processor packages, whoever used them,"))
-        for phase, doing in (("train", "training"), ("validate", "validating"), ("test", "testing"))
+        for phase, doing in (
+            ("features", "computing features"),
+            ("train", "training"),
+            ("validate", "validating"),
+            ("test", "testing"),
+        )
     }
     | {
         "joules_per_epoch": Column(

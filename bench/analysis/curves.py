@@ -158,8 +158,11 @@ def finite(value: float) -> float | None:
 def _points(trial: Row, epochs: Sequence[Row], prices: Mapping[str, float]) -> Iterator[Row]:
     price = price_per_hour(trial["device"], prices)
     common = {name: trial.get(name) for name in POINTS} | {"kind": "measured"}
-    energy = "gpu_energy_joules" if trial["device_kind"] == "gpu" else "package_energy_joules"
-    joules = list(accumulate((row[energy] for row in epochs), _sum_if_known))
+    part = "gpu" if trial["device_kind"] == "gpu" else "package"
+    # What a frozen part puts out is paid for before the first epoch.
+    before = 0.0 if trial["features_s"] is None else trial[f"{part}_energy_features_joules"]
+    spent = accumulate((row[f"{part}_energy_joules"] for row in epochs), _sum_if_known, initial=before)
+    joules = list(spent)[1:]
     best = None
     for row, spent_joules in zip(epochs, joules, strict=True):
         if row["val_accuracy"] is None:

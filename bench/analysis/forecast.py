@@ -142,8 +142,7 @@ def forecast_speed(pace: Pace) -> Range:
         pace: What was seen.
     """
     off = math.exp(QUANTILE * _spread(pace))
-    passes = USUAL_PASSES if pace.cell.recipe.optimizer == "lbfgs" else 1
-    images_per_s = passes * pace.cell.dataset.num_train / _epoch_train_s(pace)
+    images_per_s = images_per_epoch(pace.cell) / _epoch_train_s(pace)
     return _range(images_per_s, images_per_s * off, images_per_s / off)
 
 
@@ -158,7 +157,7 @@ def _done(pace: Pace) -> _Done:
         at_s=pace.at_s,
         train_s=pace.train_s,
         fit_s=pace.features_s + pace.train_s + sum(pace.validate_s),
-        epochs=sum(pace.steps_done.values()) / pace.cell.steps_per_epoch,
+        epochs=pace.epochs_done,
         begun=pace.epochs_begun,
         validated=len(pace.validate_s),
         saved=len(pace.checkpoint_s),
@@ -171,19 +170,23 @@ def _end(pace: Pace, slower: float) -> _End | None:
     if cell.budget_s is not None:
         return _end_of_budget(pace, done, slower)
     epochs = cell.epochs or 0
+    # What a calibration has only begun may take longer too.
+    features_s = (slower - 1) * pace.features_s if pace.is_calibration else 0.0
     before: Mapping[int | None, int] = {} if pace.is_calibration else pace.steps_done
     left = {
         height: max(0, count - before.get(height, 0))
         for height, count in _steps_by_height(cell, epochs * cell.steps_per_epoch).items()
     }
-    steps_s = _made(cell, slower) * sum(count * _step_s(pace, height) for height, count in left.items())
+    if cell.recipe.optimizer == "lbfgs":  # an epoch is over after as many passes as it needed
+        left = {None: (epochs if pace.is_calibration else epochs - len(pace.validate_s)) * _passes(cell, slower)}
+    steps_s = sum(count * _step_s(pace, height) for height, count in left.items())
     train_s = slower * (steps_s + max(0, epochs - done.begun) * pace.epoch_start_s)
     validate_s = slower * max(0, epochs - done.validated) * _validate_s(pace)
     checkpoint_s = slower * max(0, epochs - done.saved) * _checkpoint_s(pace)
     return _End(
         train_s=done.train_s + train_s,
-        fit_s=done.fit_s + train_s + validate_s,
-        wall_s=done.at_s + train_s + validate_s + checkpoint_s + slower * _test_s(pace) + END_S,
+        fit_s=done.fit_s + features_s + train_s + validate_s,
+        wall_s=done.at_s + features_s + train_s + validate_s + checkpoint_s + slower * _test_s(pace) + END_S,
         epochs=float(epochs),
     )
 
@@ -246,16 +249,23 @@ def _epoch_train_s(pace: Pace) -> float:
         shares = _steps_by_height(cell, 10_000)
         per_s = sum(share / 10_000 / _step_s(pace, height) for height, share in shares.items())
         return cell.steps_per_epoch / per_s + pace.epoch_start_s
+    if cell.recipe.optimizer == "lbfgs":
+        return _passes(cell) * _step_s(pace, None) + pace.epoch_start_s
     steps = (cell.epochs or 1) * cell.steps_per_epoch
     total_s = sum(count * _step_s(pace, height) for height, count in _steps_by_height(cell, steps).items())
-    return _made(cell) * total_s / (cell.epochs or 1) + pace.epoch_start_s
+    return total_s / (cell.epochs or 1) + pace.epoch_start_s
 
 
-def _made(cell: Cell, slower: float = 1.0) -> float:
-    """The share of an epoch's steps that are made: of a linear probe's passes, only as many as it needs."""
-    if cell.recipe.optimizer != "lbfgs" or slower > 1:
-        return 1.0
-    return (USUAL_PASSES if slower == 1 else FEWEST_PASSES) / cell.steps_per_epoch
+def images_per_epoch(cell: Cell) -> int:
+    """Training images that an epoch is expected to show; of a linear probe, in all of its usual passes."""
+    return cell.images_per_step * USUAL_PASSES if cell.recipe.optimizer == "lbfgs" else cell.dataset.num_train
+
+
+def _passes(cell: Cell, slower: float = 1.0) -> int:
+    """What a linear probe needs for a strength: usually, or if everything is slower or quicker than that."""
+    if slower > 1:
+        return cell.steps_per_epoch
+    return USUAL_PASSES if slower == 1 else FEWEST_PASSES
 
 
 def _validate_s(pace: Pace) -> float:
@@ -271,7 +281,7 @@ def _checkpoint_s(pace: Pace) -> float:
 def _evaluate_image_s(pace: Pace) -> float:
     if pace.evaluate_image_s is not None:
         return pace.evaluate_image_s
-    images = min(pace.cell.batch_size, pace.cell.dataset.num_train)
+    images = min(pace.cell.images_per_step, pace.cell.dataset.num_train * pace.cell.recipe.views)
     return EVALUATION_SHARE * _step_s(pace, None) / images
 
 

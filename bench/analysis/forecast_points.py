@@ -59,7 +59,7 @@ def _end_s(forecast: Forecast, epoch: int) -> float:
         raise ValueError("a forecast without a pace has no points")
     now_s, done = pace.start_s, 0.0
     if not pace.is_calibration:
-        now_s, done = pace.at_s, sum(pace.steps_done.values()) / forecast.cell.steps_per_epoch
+        now_s, done = pace.at_s, pace.epochs_done
     left = time.epochs.estimate - done
     passed = min(epoch - done, left) / left if left > 0 else 1.0
     return now_s + passed * (time.wall_s.estimate - now_s - time.test_s)

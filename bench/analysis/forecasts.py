@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bench.analysis.column import interval
 from bench.analysis.expectation import Expectation, expect
-from bench.analysis.forecast import TimeForecast, forecast_time
+from bench.analysis.forecast import TimeForecast, forecast_time, images_per_epoch
 from bench.analysis.forecast_columns import FORECASTS
 from bench.analysis.frame import rows_of, typed
 from bench.analysis.pace import Pace, find_pace
@@ -126,4 +126,4 @@ def _joules(forecast: Forecast) -> float | None:
     per_image = forecast.row["joules_per_image"]
     if forecast.time is None or per_image is None:
         return None
-    return float(per_image) * forecast.time.epochs.estimate * forecast.cell.dataset.num_train
+    return float(per_image) * forecast.time.epochs.estimate * images_per_epoch(forecast.cell)

@@ -42,7 +42,7 @@ class Outlook:
         self._train_s = spent.train_s if spent else 0.0
         self._fit_s = spent.fit_s if spent else 0.0
         self._validate_s = 0.0
-        self._features_s = 0.0
+        self._features_s = spent.features_s if spent else 0.0
         self._now_s = 0.0
         for epoch in epochs:
             self._end_epoch(epoch)

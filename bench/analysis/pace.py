@@ -63,6 +63,13 @@ class Pace:
     features_s: float = 0.0
     feature_image_s: float = 0.0
 
+    @property
+    def epochs_done(self) -> float:
+        """Epochs whose steps were seen, a part of one too; of a linear probe, whose passes tell nothing, whole ones."""
+        if self.cell.recipe.optimizer == "lbfgs":
+            return float(len(self.validate_s))
+        return sum(self.steps_done.values()) / self.cell.steps_per_epoch
+
 
 def find_pace(trial: Trial, events: Iterable[Event], *, until_s: float | None = None) -> Pace | None:
     """Tell how fast a training goes.
@@ -189,9 +196,10 @@ def _features_s(trial: Trial, seen: Sequence[Event], took_s: float) -> tuple[flo
     if trial.mode == "train":
         return took_s, image_s
     data = trial.cell.dataset
-    wanted = data.num_train * (2 if trial.cell.recipe.horizontal_flip else 1) + data.num_validation
+    wanted = data.num_train * trial.cell.recipe.views + data.num_validation
     # A calibration's sample stands for all; what it took besides, such as tracing, a training takes too.
-    return wanted * image_s + max(0.0, took_s - sum(event.seconds for event in extracted)), image_s
+    called_s = sum(event.seconds + event.uncounted_s for event in extracted)
+    return wanted * image_s + max(0.0, took_s - called_s), image_s
 
 
 def _evaluate_image_s(cell: Cell, seen: Iterable[Event], validate_s: Sequence[float]) -> float | None:

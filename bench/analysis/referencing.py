@@ -76,8 +76,8 @@ def _unfit(data: TrialData) -> str | None:
         return "it has no result: it is still to run, or was cut off"
     if data.result.status != "ok":
         return f"it ended {data.result.status}: {data.result.reason}"
-    if data.trial.cell.epochs is None:
-        return "a budget of time ended it, so that it has no number of epochs that others could share"
+    if not data.trial.cell.epochs:
+        return "it has no number of epochs that others could share: a budget of time ended it, or it trained for none"
     seed = _seed_curve(data)
     if not seed.val_accuracy and seed.test_accuracy is None:
         return "no accuracy was recorded"

@@ -12,6 +12,7 @@ import numpy as np
 from bench.analysis.arithmetic import flops_as_trained
 from bench.analysis.budget import budget_flag
 from bench.analysis.energy import gpu_energy, is_short, package_energy
+from bench.analysis.features import features_flag, features_saved_s
 from bench.analysis.flags import flags
 from bench.analysis.noise import measure_noise, noise_flags
 from bench.analysis.rewind import covered_s, surviving_events, surviving_samples
@@ -20,7 +21,7 @@ from bench.analysis.steady import steady
 from bench.analysis.step_times import as_of_one_size, of_whole_images, step_times_s
 from bench.analysis.use import Use, hardware_use
 from bench.recipe import describe, describe_fields
-from bench.records import Attempt, Built, Epoch, Extracted, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
+from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ Kind = TypeVar("Kind")
 Key = TypeVar("Key")
 
 
-_METERED: tuple[Phase, ...] = ("train", "validate", "test")
+_METERED: tuple[Phase, ...] = ("features", "train", "validate", "test")
 
 
 class TrialRows:
@@ -80,6 +81,7 @@ class TrialRows:
         self._flops = flops_as_trained(_of(Flops, self._events), self._steps)
         self._gpu_energy = gpu_energy(self._segments)
         self._package_energy = package_energy(self._segments)
+        self._features_saved_s = features_saved_s(self._events)
         self._phases_s = _sum_by(self._phases, lambda phase: phase.phase)
         self._sentinels_s = {event.when: event.seconds for event in _of(Sentinel, self._events)}
         # On a GPU a step's stamp tells when it was handed over, not when it was done.
@@ -210,7 +212,7 @@ class TrialRows:
         return {
             **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": self._fit_s(),
-            "features_saved_s": self._features_saved_s(),
+            "features_saved_s": self._features_saved_s,
             "wall_s": wall_s,
             "other_s": wall_s - covered_s(self._phases) if wall_s is not None and ended_well else None,
             "epoch_s": median(epochs_s) if epochs_s else None,
@@ -265,11 +267,8 @@ class TrialRows:
         yield from self.disturbances()
         if (off_budget := self._off_budget()) is not None:
             yield off_budget
-        if saved_s := self._features_saved_s():
-            yield (
-                f"what its frozen part puts out was found from an earlier run, which had taken {saved_s:.1f} s for it: "
-                "its own times are shorter by as much"
-            )
+        if (found := features_flag(self._features_saved_s)) is not None:
+            yield found
         if self._moved:
             yield "it ran on another machine than its run was planned on"
         fraction = self._use.attained_fraction
@@ -335,7 +334,7 @@ class TrialRows:
             "package_energy_joules": packages.total_joules(),
             **{f"gpu_energy_{phase}_joules": joules for phase, joules in by_gpus.items()},
             **{f"package_energy_{phase}_joules": packages.joules(done) for phase, done in phases.items()},
-            "joules_per_epoch": None if fit is None else fit / self._epochs_trained(),
+            "joules_per_epoch": None if fit is None else fit / self._epochs_of_energy(),
             "joules_per_image": None if training is None or not images else training / images,
             "short_energy_phases": tuple(
                 phase for phase, done in phases.items() if by_gpus[phase] is not None and is_short(done)
@@ -349,6 +348,11 @@ class TrialRows:
 
     def _epochs_trained(self) -> float:
         return sum(epoch.images for epoch in self._epochs) / self._data.trial.cell.dataset.num_train
+
+    def _epochs_of_energy(self) -> float:
+        """Epochs that energy is shared out to; of a linear probe its strengths, whose passes differ."""
+        is_probe = self._data.trial.cell.recipe.optimizer == "lbfgs"
+        return float(len(self._epochs)) if is_probe else self._epochs_trained()
 
     def _off_budget(self) -> str | None:
         result, cell = self._data.result, self._data.trial.cell
@@ -364,13 +368,6 @@ class TrialRows:
         if train_s is None:
             return None
         return self._phases_s.get("features", 0.0) + train_s + self._phases_s.get("validate", 0.0)
-
-    def _features_saved_s(self) -> float | None:
-        """What its features had taken that it found; what a process of its own had computed counts as computed."""
-        first: dict[str, Extracted] = {}
-        for extracted in _of(Extracted, self._events):
-            first.setdefault(extracted.split, extracted)
-        return sum(extracted.saved_s for extracted in first.values()) if first else None
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""

@@ -65,7 +65,7 @@ def hardware_use(
     if not images_per_s:
         return Use(wait_fraction=data_wait_share)
     devices = max(1, len(cell.device.gpu_uuids))
-    steps_per_s = images_per_s / cell.batch_size
+    steps_per_s = images_per_s / cell.images_per_step
     flops_per_s, traffic_per_s, operation_s, launch_fraction = None, None, None, None
     if flops is not None:
         flops_per_s = _times(flops.training, images_per_s)

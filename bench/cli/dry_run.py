@@ -13,7 +13,7 @@ from bench.report.labels import cell_labels
 
 if TYPE_CHECKING:
     from bench.launch.planning import Prepared
-    from bench.records import MemoryEstimate
+    from bench.records import Cell, MemoryEstimate
 
 LEGEND = (
     "memory: the expected peak of the process; activations: the part of it that a training step holds for its images; "
@@ -46,7 +46,7 @@ def show(prepared: Prepared) -> None:
             ",".join(map(str, cell.device.cpus)) or MISSING,
             str(trial.seed),
             str(cell.batch_size),
-            f"{cell.epochs} × {cell.steps_per_epoch}" if cell.epochs else f"for {duration(cell.budget_s)}",
+            _steps(cell),
             f"{described.parameters:,}" if described and not described.problem else MISSING,
             *_needs(preflight.estimates.get(trial.key), on_gpu=on_gpu),
         )
@@ -59,6 +59,13 @@ def show(prepared: Prepared) -> None:
         if description.problem:
             terminal.print(f"{description.name} will fail: {description.problem}", soft_wrap=True)
     terminal.print(f"{size(preflight.available_bytes)} of memory available; {LEGEND}", soft_wrap=True)
+
+
+def _steps(cell: Cell) -> str:
+    if cell.epochs is None:
+        return f"for {duration(cell.budget_s)}"
+    at_most = "≤ " if cell.recipe.optimizer == "lbfgs" else ""
+    return f"{cell.epochs} × {at_most}{cell.steps_per_epoch}"
 
 
 def _needs(needed: MemoryEstimate | None, *, on_gpu: bool) -> list[str]:

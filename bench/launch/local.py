@@ -193,7 +193,8 @@ class LocalRun:
             limit_s=self._timeout_s if self._trial.mode == "calibrate" else None,
             enough_s=self._enough_s,
             data_dir=self._data_dir,
-            features_dir=str((cache_folder() / "features").absolute()),
+            # Their times are this machine's: a cache folder may be shared by several.
+            features_dir=str((cache_folder() / "features" / (self._machine or "unknown")).absolute()),
             libraries=tuple(map(str, libraries)),
         )
         with self._folder.log.open("ab") as log:

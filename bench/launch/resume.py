@@ -49,6 +49,7 @@ def resume_point(folder: TrialFolder) -> ResumePoint:
         match event:
             case Attempt(epochs_done=kept):  # what earlier attempts did beyond that was lost
                 ends_s = {epoch: end_s for epoch, end_s in ends_s.items() if epoch <= kept}
+                features = [phase for phase in features if phase.end_s <= event.offset_s]
             case Epoch(epoch=epoch, end_s=end_s, last=last):
                 ends_s[epoch] = end_s
                 epochs[epoch] = event
@@ -95,6 +96,7 @@ def _spent(
         began_s=first.start_s,
         train_s=train_s,
         fit_s=features_s + train_s + took_s("validate"),
+        features_s=features_s,
         checkpoint_s=saved.end_s - saved.start_s if saved else 0.0,
         ended=ended,
     )

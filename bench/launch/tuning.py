@@ -75,6 +75,11 @@ def prepare_tuning(config: RunConfig) -> Tunable:
             )
         [trial] = plan.trials
         default = trial.cell
+        if default.recipe.frozen_until:
+            raise UsageError(
+                f"tune compares training steps, and behind a frozen part they are the smaller share; its recipe has "
+                f"frozen_until={default.recipe.frozen_until!r}: compare whole runs, or leave that out"
+            )
         devices = []
         if default.device.kind == "cpu":
             scanned = requests if len(requests) > 1 else ("cpu:scan",)

@@ -107,6 +107,7 @@ class Progress:
                 self._end_epoch(event)
             case Extracting():
                 self.extracting = event
+                self.phase = self.phase if event.split == "test" else "features"
             case Extracted():
                 self.extracting = None
             case Tested():
@@ -173,8 +174,6 @@ class Progress:
             epochs = self.trial.cell.epochs
             ended = self._is_over if epochs is None else self.epochs_done >= epochs
             self.phase = "test" if ended else "train"
-        elif done.phase == "compile" and self.trial.cell.recipe.frozen_until:
-            self.phase = "features"
         else:
             self.phase = NEXT_PHASE.get(done.phase, done.phase)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def feature_batches(
-    cell: Cell, data: Dataset, frozen: FrozenPart, *, seed: int, sample_s: float | None = None
+    cell: Cell, data: Dataset, frozen: FrozenPart, *, seed: int, trains: bool = True, sample_s: float | None = None
 ) -> Batches:
     """Compute the features of training and validation images, or find them, and cut them into batches.
 
@@ -37,6 +37,8 @@ def feature_batches(
         data: Its images.
         frozen: What makes features of them.
         seed: The trial's.
+        trains: Whether training and validation images are needed at all; numbers stand for their features if not.
+            Defaults to True.
         sample_s: Compute only some, for so many seconds, which stand for all others. Defaults to None: all of them.
 
     Raises:
@@ -44,12 +46,14 @@ def feature_batches(
     """
     variants: tuple[Rows | Sample, ...]
     validation: Rows | Sample | None = None
-    if sample_s is None:
+    if sample_s is None and trains:
+        frozen.make_room(len(data.x_train), len(data.x_validation), len(data.x_test))
         variants = frozen.extract("training", data.x_train)
         if len(data.x_validation):
             (validation,) = frozen.extract("validation", data.x_validation)
     else:
-        rows = frozen.sample(data.x_train, limit_s=sample_s)
+        nothing = np.zeros((1, *frozen.shape), np.float32)
+        rows = nothing if sample_s is None else frozen.sample(data.x_train, limit_s=sample_s)
         variants = tuple(Sample(rows, len(data.x_train)) for _ in frozen.variants())
         validation = Sample(rows, len(data.x_validation)) if len(data.x_validation) else None
     size = cell.batch_size

@@ -227,6 +227,11 @@ class FeatureStore:
             return
         used_s = {path: _used_s(path) for path in self._cache.iterdir() if path.is_dir()}
         in_use = {path for path, at_s in used_s.items() if time.time() - at_s < IN_USE_S} | {self.folder}
+        if needed_bytes > LARGEST_BYTES:
+            raise StoreError(
+                f"what the frozen part puts out takes {needed_bytes / 1e9:.1f} GB, and no more than "
+                f"{LARGEST_BYTES / 1e9:.0f} GB are remembered; name a later layer by frozen_until, or leave it out"
+            )
         others = sorted(used_s.keys() - in_use, key=used_s.__getitem__)
         while others and (
             needed_bytes + sum(map(_size_bytes, in_use.union(others))) > LARGEST_BYTES or not self._fits(needed_bytes)

@@ -88,6 +88,7 @@ class FrozenPart:
         self._journal = journal
         self._forward: Callable[[tf.Tensor], tf.Tensor] | None = None
         self._image_s = 0.0
+        self._known_digest = ""
         sizes = [size for size in SIZES if size < cell.batch_size] if cell.device.kind == "cpu" else []
         self._search = BatchSearch([*sizes, cell.batch_size])
 
@@ -135,6 +136,16 @@ class FrozenPart:
         )
         return tuple(part.rows() for part in parts)
 
+    def make_room(self, training: int, validation: int, test: int) -> None:
+        """See to it that the features of so many images of each split fit on the disk, before any is computed.
+
+        Raises:
+            StoreError: They do not.
+        """
+        counts = dict.fromkeys(self.variants(), training) | {"validation": validation, "test": test}
+        store = FeatureStore(self._cache, self._digest())
+        store.make_room(sum(store.part(name, count, self.shape).missing_bytes for name, count in counts.items()))
+
     def sample(self, images: NDArray[np.uint8], *, limit_s: float) -> NDArray[np.float32]:
         """Compute the features of some training images, to see how long it takes.
 
@@ -156,12 +167,14 @@ class FrozenPart:
                 break
         size = self._search.size if len(timed.get(self._search.size, ())) > 1 else len(rows[-1])
         calls_s = timed[size][1:] or timed[size]
+        all_s = sum(map(sum, timed.values()))
         self._journal.append(
             Extracted(
                 split="training",
                 images=size * len(calls_s),
                 seconds=round(sum(calls_s), 6),
                 values=int(np.prod(self.shape)),
+                uncounted_s=round(all_s - sum(calls_s), 6),
             )
         )
         return np.concatenate(rows)
@@ -217,6 +230,8 @@ class FrozenPart:
 
     def _digest(self) -> str:
         """Of all that the features depend on, and their time: no cell is to be given those of another."""
+        if self._known_digest:
+            return self._known_digest
         cell = self._cell
         asked = {
             "model": cell.model.sha256,
@@ -228,10 +243,12 @@ class FrozenPart:
             "jit": cell.jit,
             "onednn": cell.onednn,
             "device": (cell.device.kind, cell.device.threads, cell.device.siblings, cell.device.gpu_uuids),
+            "batch_size": cell.batch_size if cell.device.kind == "gpu" else None,  # a CPU chooses its own
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         }
         digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic"))
         for weight in self._model.weights:  # and not what dropout would draw, which differs between seeds
             digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(keras.ops.cast(weight, "float32"))).data)
-        return digest.hexdigest()[:32]
+        self._known_digest = digest.hexdigest()[:32]
+        return self._known_digest

@@ -67,7 +67,7 @@ class LinearProbe:
         recipe: Recipe,
         evaluated: Callable[[], None],
     ) -> None:
-        self._dense = _only_layer(model)
+        self._dense = only_layer(model)
         self._variants = variants
         self._labels = labels
         self._evaluated = evaluated
@@ -208,7 +208,12 @@ class LinearProbe:
         return mean, scale
 
 
-def _only_layer(model: keras.Model) -> keras.layers.Dense:
+def only_layer(model: keras.Model) -> keras.layers.Dense:
+    """Return the layer of a model that a linear probe can fit.
+
+    Raises:
+        ModelError: It has another one, or more.
+    """
     passing = (keras.layers.InputLayer, keras.layers.Dropout)
     layers = [layer for layer in model.layers if not isinstance(layer, passing)]
     match layers:

@@ -16,6 +16,7 @@ from bench.worker.cutting import cut
 from bench.worker.feature_batches import feature_batches
 from bench.worker.flops import count_flops
 from bench.worker.frozen import FrozenPart
+from bench.worker.linear_probe import only_layer
 from bench.worker.pipeline import normalizer
 from bench.worker.traffic import traffic_bytes
 
@@ -51,7 +52,13 @@ class Ready:
 
 
 def set_up(
-    assignment: Assignment, trial: Trial, journal: Journal, phases: Phases, *, sample_s: float | None = None
+    assignment: Assignment,
+    trial: Trial,
+    journal: Journal,
+    phases: Phases,
+    *,
+    trains: bool = True,
+    sample_s: float | None = None,
 ) -> Ready:
     """Go through the phases from `import` to `compile`, and to `features` if a part is frozen; write what was found.
 
@@ -60,6 +67,7 @@ def set_up(
         trial: What is trained.
         journal: Where events go.
         phases: The clock.
+        trains: Whether it is to be trained, not only tested. Defaults to True.
         sample_s: See `feature_batches`.
 
     Raises:
@@ -80,6 +88,8 @@ def set_up(
         whole = building.build_for(cell, class_names=data.class_names)
         output = building.ask_output(whole, few)
         frozen, model = cut(whole, cell.recipe.frozen_until) if cell.recipe.frozen_until else (None, whole)
+    if cell.recipe.optimizer == "lbfgs":
+        only_layer(model)  # refused now, and not when all features are there
     journal.append(
         Built(
             parameters=whole.count_params(),
@@ -96,14 +106,14 @@ def set_up(
     cache = Path(assignment.features_dir or f"{assignment.folder}/features")
     part = FrozenPart(frozen, cell, normalize=normalize, cache=cache, journal=journal)
     start_s = phases.now()
-    batches = feature_batches(cell, data, part, seed=trial.seed, sample_s=sample_s)
+    batches = feature_batches(cell, data, part, seed=trial.seed, trains=trains, sample_s=sample_s)
     return Ready(
         model=model,
         batches=batches,
         devices=devices,
         output=output,
         features_s=phases.done("features", start_s=start_s) - start_s,
-        test_features_s=part.expected_s("test", len(data.x_test)),
+        test_features_s=0.0 if sample_s is not None else part.expected_s("test", len(data.x_test)),
     )
 
 

@@ -42,7 +42,8 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
     cell = trial.cell
     folder = TrialFolder(Path(assignment.folder))
     phases = Phases(clock, journal, runtime.synchronize)
-    ready = set_up(assignment, trial, journal, phases)
+    still_trains = _still_trains(assignment, cell)
+    ready = set_up(assignment, trial, journal, phases, trains=still_trains)
     model, batches, devices = ready.model, ready.batches, ready.devices
 
     # The warm-up leaves no trace in the weights. The state goes through the disk, not through memory: a copy in memory
@@ -53,7 +54,6 @@ def train(assignment: Assignment, trial: Trial, journal: Journal, clock: Clock) 
             began_s = phases.now()
             checkpoint.save(folder.checkpoint, model, epoch=0)
             checkpoint_s = phases.now() - began_s
-    still_trains = _still_trains(assignment, cell)
     with phases.phase("warmup"):
         warm_up(model, cell, batches, still_trains=still_trains and cell.recipe.optimizer != "lbfgs")
         if still_trains:
@@ -177,7 +177,12 @@ def _make_course(cell: Cell, ready: Ready, *, checkpoint_s: float, spent: Spent 
         count, seconds = time_evaluation(model, batches)
         validation = 0 if batches.validation is None else int(batches.validation.cardinality())
         validate_s, test_s = (number * seconds / count for number in (validation, batches.test_count))
-    after = Aftermath(validate_s=validate_s, test_s=test_s + ready.test_features_s, checkpoint_s=checkpoint_s)
+    after = Aftermath(
+        validate_s=validate_s,
+        test_s=test_s,
+        checkpoint_s=checkpoint_s,
+        test_features_s=ready.test_features_s,
+    )
     return BudgetCourse(
         cell.budget_s,
         cell.budget_clock,
