@@ -173,7 +173,7 @@ def test_what_is_no_duration(text: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"preset": "qick"}, "no preset 'qick'; choose one of quick, report"),
+        ({"preset": "qick"}, "no preset 'qick'; choose one of quick, report, zoo"),
         ({"epochs": -1}, "--epochs: Expected `int` >= 0; received -1"),
         ({"repeats": -1}, "--repeats: Expected `int` >= 1; received -1"),
         ({"batch-size": ["0"]}, "--batch-size: Expected `int` >= 1; received ['0']"),
@@ -245,7 +245,7 @@ def test_a_flag_that_is_wrong_is_named_with_what_it_may_be(flags: Any, message: 
         ("epochs = true", "--epochs (flags or {path}): Expected `int | null`, got `bool`; received True"),
         ("jit = true", "--jit (flags or {path}): Expected `str`, got `bool`; received True; choose from off, on"),
         ("timeout = nan", "--timeout (flags or {path}): Expected `float` > 0.0; received nan"),
-        ("preset = ['quick']", "no preset ['quick']; choose one of quick, report"),
+        ("preset = ['quick']", "no preset ['quick']; choose one of quick, report, zoo"),
         ("model = [['mbn']]", "--model (flags or {path}): Expected `str`, got `array`; received [['mbn']]"),
         ("common = 3", "{path}: [common]: Expected `object`, got `int`; received 3"),
         ("[common]\nmomentun = 0.9", "{path}: [common]: Object contains unknown field `momentun`"),

@@ -16,7 +16,8 @@ from bench.report.summary import summarize
 from bench.store import read_run
 from records_for_tests import HOST, ok_trial, run_data, trial
 
-REFERENCE = sorted((Path(__file__).parent.parent / "reports" / "reference").glob("*/run.json"))
+FOUNDING = (Path(__file__).parent.parent / "reports" / "reference").glob("cifar100-m*/run.json")
+REFERENCE = sorted(FOUNDING)
 
 PROCESSOR = Processor(
     model="Example CPU",
