@@ -65,9 +65,11 @@ def feature_batches(
         times_waiting=len(cell.device.gpu_uuids) < 2,
     )
 
+    x_test, y_test = data.x_test, data.y_test  # what is trained on need not stay in memory as images
+
     def test() -> tf.data.Dataset:
-        (rows,) = frozen.extract("test", data.x_test)
-        return pipeline.evaluation(rows, data.y_test, batch_size=size)
+        (rows,) = frozen.extract("test", x_test)
+        return pipeline.evaluation(rows, y_test, batch_size=size)
 
     some = len(range(*rehearsed(cell).indices(len(data.x_train))))
     return Batches(
