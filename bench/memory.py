@@ -45,7 +45,6 @@ XLA_CPU_RATIO = 2.3
 
 PREFETCHED_BATCHES = 2  # of bench.worker.epochs, which besides makes as many at a time as there are threads
 BATCH_COPIES = 2  # of a batch in the making: before and after a step of its normalisation
-MOST_IMAGES_A_CALL = 32  # of a frozen part on a CPU, as bench.worker.frozen tries them
 LBFGS_COPIES = 25  # of the weights: ten steps and ten gradients, and what it works with
 MAPPED_BYTES = 256_000_000  # of features on the disk, as bench.worker.feature_store lets them stand in memory
 OUTPUT_COPIES = 4  # of the test set's outputs, as float64, while loss and confidences are computed
@@ -98,8 +97,7 @@ def estimate(cell: Cell, described: ModelDescription, *, loading_bytes: int) -> 
     if described.frozen is not None:
         # The frozen part is gone through before the rest is trained, and its weights stand in its graph once more.
         parameters_bytes += (described.parameters - described.trainable_parameters) * FLOAT32_BYTES
-        images_a_call = cell.batch_size if on_gpu else min(cell.batch_size, MOST_IMAGES_A_CALL)
-        activations_bytes = max(activations_bytes, described.frozen.image_bytes * images_a_call)
+        activations_bytes = max(activations_bytes, described.frozen.image_bytes * cell.batch_size)
     held_bytes = ALLOCATOR_RATIO * parameters_bytes
     held_bytes += (XLA_CPU_RATIO if compiles_for_cpu else ALLOCATOR_RATIO) * activations_bytes
     model_bytes = 0 if on_gpu else round(held_bytes)

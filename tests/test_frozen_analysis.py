@@ -379,7 +379,7 @@ def test_a_frozen_part_s_memory_is_that_of_its_forward_pass_or_of_the_rest_s_ste
     cell = trial(recipe=FROZEN).cell
     found = estimate(cell, described, loading_bytes=0)
     assert found is not None
-    assert found.activations_bytes == 3_000_000 * 32
+    assert found.activations_bytes == 3_000_000 * cell.batch_size
     # All weights, two of Adam's values for each trained one, gradients, the frozen ones again.
     assert found.parameters_bytes == (5 + 2 + 4 + 1) * 4_000_000
     model_bytes = found.parameters_bytes + found.activations_bytes

@@ -6,17 +6,22 @@ Every variable is written, so that a trial that is taken up reaches the weights 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import IO, TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from bench.errors import StoreError
 from bench.store import atomic_file, checkpoint_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+FLOAT32_BYTES = 4
+PIECE_BYTES = 16_000_000
 
 
 def save(folder: Path, model: keras.Model, *, epoch: int) -> None:
@@ -30,7 +35,7 @@ def save(folder: Path, model: keras.Model, *, epoch: int) -> None:
     with atomic_file(target) as file, ZipFile(file, "w") as archive:
         for i, variable in _numbered(model):
             with archive.open(f"{i:05d}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, keras.ops.convert_to_numpy(variable), allow_pickle=False)
+                _write(member, variable)
     for old in folder.glob("epoch-*.npz"):
         if old != target:
             old.unlink()
@@ -52,6 +57,19 @@ def restore(folder: Path, model: keras.Model, *, epoch: int) -> None:
                 variable.assign(state[f"{i:05d}"])
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise StoreError(f"{source} is damaged: {error}; remove the trial's folder to start it anew") from error
+
+
+def _write(member: IO[bytes], variable: keras.Variable) -> None:
+    """Write a variable as `.npy`; a large one in pieces, since two copies of it would stand in the peak of memory."""
+    shape = tuple(variable.shape)
+    if variable.dtype != "float32" or not isinstance(variable.value, tf.Variable) or 0 in shape or not shape:
+        np.lib.format.write_array(member, keras.ops.convert_to_numpy(variable), allow_pickle=False)
+        return
+    np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    rows = max(1, PIECE_BYTES // (FLOAT32_BYTES * math.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        piece = variable.value[start : start + rows].numpy()
+        member.write(np.ascontiguousarray(piece, "<f4").data)
 
 
 def _numbered(model: keras.Model) -> list[tuple[int, keras.Variable]]:
