@@ -102,6 +102,7 @@ class ModelDescription(Record, frozen=True):
 
     `activations` counts the outputs of all layers for one image; `step` is None where it could not be traced. Where a
     part is frozen, `step` is that of the rest, `frozen` the forward pass of that part, and `features` what it puts out.
+    `largest_weights` counts those of the largest trained variable.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ModelDescription(Record, frozen=True):
     step: StepDescription | None = None
     frozen: StepDescription | None = None
     features: int = 0
+    largest_weights: int = 0
 
 
 def names() -> tuple[str, ...]:

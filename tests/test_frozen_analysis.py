@@ -384,6 +384,9 @@ def test_a_frozen_part_s_memory_is_that_of_its_forward_pass_or_of_the_rest_s_ste
     assert found.parameters_bytes == (5 + 2 + 4 + 1) * 4_000_000
     model_bytes = found.parameters_bytes + found.activations_bytes
     assert found.allocator_bytes == pytest.approx((ALLOCATOR_RATIO - 1) * model_bytes, abs=1)
+    large = estimate(cell, msgspec.structs.replace(described, largest_weights=100_000), loading_bytes=0)
+    assert large is not None
+    assert large.parameters_bytes == found.parameters_bytes + 2 * 400_000
     small = msgspec.structs.replace(described, frozen=replace(frozen, image_bytes=10))
     later = estimate(cell, small, loading_bytes=0)
     assert later is not None

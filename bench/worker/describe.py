@@ -56,6 +56,7 @@ def describe(build: Build, input_shape: tuple[int, int, int], num_classes: int) 
         layers=layers,
         step=_traced(describe_step, trained, input_shape if frozen is None else frozen.output_shape[1:]),
         frozen=None if frozen is None else _traced(describe_forward, frozen, input_shape),
+        largest_weights=max((math.prod(v.shape) for v in trained.trainable_variables), default=0),
         features=0 if frozen is None else math.prod(frozen.output_shape[1:]),
     )
 
