@@ -406,6 +406,13 @@ def test_energy_of_features_is_spent_before_the_first_epoch() -> None:
     assert first["joules"] == pytest.approx(100.0 * (FEATURES_S + 11.0))
 
 
+def test_energy_that_cannot_be_read_costs_no_curve() -> None:
+    """Without a counter a frozen part has a curve over time like any other, and no joules."""
+    report = frames(run_data(frozen_trial(trial(recipe=FROZEN), extracted())))
+    found = rows_of(curve_points(report.trials, report.epochs, {}))
+    assert [(row["epoch"], row["joules"]) for row in found] == [(1, None), (2, None)]
+
+
 def test_a_trial_that_found_its_features_is_not_held_against_a_forecast_of_them() -> None:
     """It took no time for what the forecast counts, so its times tell nothing of how far forecasts lie off."""
     run = run_data(frozen_trial(trial(recipe=FROZEN), extracted(images=0, reused_images=1000, saved_s=600.0)))

@@ -161,8 +161,7 @@ def _points(trial: Row, epochs: Sequence[Row], prices: Mapping[str, float]) -> I
     part = "gpu" if trial["device_kind"] == "gpu" else "package"
     # What a frozen part puts out is paid for before the first epoch.
     before = 0.0 if trial["features_s"] is None else trial[f"{part}_energy_features_joules"]
-    spent = accumulate((row[f"{part}_energy_joules"] for row in epochs), _sum_if_known, initial=before)
-    joules = list(spent)[1:]
+    _, *joules = accumulate([before, *(row[f"{part}_energy_joules"] for row in epochs)], _sum_if_known)
     best = None
     for row, spent_joules in zip(epochs, joules, strict=True):
         if row["val_accuracy"] is None:
