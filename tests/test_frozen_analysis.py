@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from bench.analysis.backtest import backtest, left_out
 from bench.analysis.curves import curve_points
@@ -38,6 +40,7 @@ from bench.records import (
     TrialData,
 )
 from bench.report.progress import Progress
+from bench.report.terminal import report_view
 from bench.store import RunFolder
 from bench.weights.spec import WeightsSpec
 from calibrations_for_tests import BEGUN_S, EVALUATED_S, blocks, calibration
@@ -404,6 +407,15 @@ def test_energy_of_features_is_spent_before_the_first_epoch() -> None:
     assert row["gpu_energy_features_joules"] == pytest.approx(100.0 * FEATURES_S)
     first, *_ = rows_of(curve_points(report.trials, report.epochs, {}))
     assert first["joules"] == pytest.approx(100.0 * (FEATURES_S + 11.0))
+
+
+def test_the_table_says_what_fit_covers() -> None:
+    """Where a part is frozen, and only there, the legend names what it puts out."""
+    console = Console(width=120, file=io.StringIO(), force_terminal=False)
+    for recipe, said in ((FROZEN, True), (Recipe(), False)):
+        with console.capture() as capture:
+            console.print(report_view(frames(run_data(frozen_trial(trial(recipe=recipe), extracted())))))
+        assert ("with what a frozen part puts out" in " ".join(capture.get().split())) == said
 
 
 def test_energy_that_cannot_be_read_costs_no_curve() -> None:

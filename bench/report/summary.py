@@ -170,6 +170,8 @@ def _interval(heading: str, rows: Sequence[Row], name: str, shown: Callable[[flo
 
 def _legend(rows: Sequence[Row]) -> str:
     legend = "train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core"
+    if any("frozen_until=" in row["recipe"] for row in rows):
+        legend += "; fit and wall: with what a frozen part puts out"
     if any(row["device_kind"] == "gpu" for row in rows):
         legend += "; GPU: time in which any kernel ran; GPU memory: TensorFlow's peak"
     if any(row["attained_fraction"] is not None for row in rows):
