@@ -434,7 +434,9 @@ def test_the_best_strength_is_kept(tmp_path):
         assert epochs[number - 1].val_accuracy == pytest.approx(max(found), abs=1e-6)
     assert found[-1] < max(found)
     # The whole is in phases, and passes are steps.
-    assert [(phase.phase, phase.epoch) for phase in training.of(PhaseDone)] == [
+    looked, *phases = training.of(PhaseDone)
+    assert looked.phase == "warmup"
+    assert [(phase.phase, phase.epoch) for phase in phases] == [
         (phase, epoch) for epoch in range(1, 8) for phase in ("train", "validate", "checkpoint")
     ]
     for steps, epoch in zip(training.of(Steps), epochs, strict=True):
@@ -463,13 +465,15 @@ def test_a_probe_that_is_taken_up_goes_on(tmp_path, stop_after):
 
 
 def test_a_probe_that_is_over_does_nothing(tmp_path):
-    """Taken up after its last epoch, it writes nothing, and the model stays as it was restored."""
+    """Taken up after its last epoch, it trains nothing, and the model stays as it was restored."""
     training = Training(tmp_path / "trial", epochs=2)
     training.fit()
-    before, events = training.validation_accuracy(), training.folder.read_events()
+    before, events = training.validation_accuracy(), training.folder.read_events()[0]
     again = Training(tmp_path / "trial", epochs=2)
     again.fit(done=2)
-    assert again.folder.read_events() == events
+    *known, looked = again.folder.read_events()[0]
+    assert tuple(known) == events
+    assert looked.phase == "warmup"
     assert again.validation_accuracy() == before
 
 
@@ -524,7 +528,7 @@ def test_passes_are_timed_until_it_is_enough(tmp_path, passes):
     assert sum(steps.counts) == len(steps.ends_s)
     assert len(steps.ends_s) == passes if passes < 1000 else 3 < len(steps.ends_s) < PROBE_PASSES
     assert steps.images == len(steps.ends_s) * ROWS
-    (phase,) = training.of(PhaseDone)
-    assert (phase.phase, phase.epoch) == ("train", 1)
+    looked, phase = training.of(PhaseDone)
+    assert [(looked.phase, looked.epoch), (phase.phase, phase.epoch)] == [("warmup", None), ("train", 1)]
     assert phase.end_s >= steps.ends_s[-1]
     assert not training.of(Epoch)
