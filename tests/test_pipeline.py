@@ -102,8 +102,9 @@ def slow_pipeline(images):
         return batch
 
     class Slow(Pipeline):
-        def _normalize(self, images):
-            return tf.ensure_shape(tf.numpy_function(linger, [super()._normalize(images)], tf.float32), images.shape)
+        def _batch(self, indices, *, epoch, step):
+            batch = super()._batch(indices, epoch=epoch, step=step)
+            return tf.ensure_shape(tf.numpy_function(linger, [batch], tf.float32), batch.shape)
 
     return Slow(Recipe(), images, seed=1, threads=1)
 
