@@ -24,13 +24,13 @@ if cell.device.cpus:
     os.sched_setaffinity(0, cell.device.cpus)
 
 from bench.worker import building, runtime, training  # noqa: E402 -- TensorFlow must start its threads inside the mask
-from bench.worker.batches import load_batches  # noqa: E402
+from bench.worker.batches import image_batches, load_data  # noqa: E402
 from bench.worker.clock import Clock, Phases  # noqa: E402
 from bench.worker.course import StepCourse  # noqa: E402
 from bench.worker.setting_up import Ready  # noqa: E402
 
 runtime.configure(cell.device, cell.precision, seed=trial.seed)
-batches = load_batches(cell, seed=trial.seed, data_dir=None)
+batches = image_batches(cell, load_data(cell, data_dir=None), seed=trial.seed)
 model = building.build(cell.model, cell.dataset.input_shape, cell.dataset.num_classes)
 building.compile_model(model, cell, output="softmax")
 ready = Ready(model=model, batches=batches, devices=runtime.training_devices(cell), output="softmax")
