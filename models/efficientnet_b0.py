@@ -13,13 +13,11 @@ It takes images from 0 to 1 (normalization `unit`). What the weights take beyond
 Source: https://arxiv.org/abs/1905.11946
 """
 
-import warnings
-from textwrap import shorten
-
 import keras
 from keras import layers
 
 from bench.recipe import Recipe
+from bench.weights.keras_file import load
 from bench.weights.source import Weights
 
 RECIPE = Recipe(weights="imagenet", frozen_until="avg_pool", optimizer="lbfgs", batch_size=64, epochs=9)
@@ -63,16 +61,7 @@ def build(
 
 
 def _load(backbone: keras.Model, path: str) -> None:
-    try:
-        # Of a file that does not fit, Keras also warns, once for each depth of the graph.
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            backbone.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} does not hold the weights of EfficientNet-B0: {shorten(str(error), 250)}; give the file that "
-            f"Keras publishes without the top, {WEIGHTS['imagenet'].file}, or one that save_weights wrote of the same "
-            "layers"
-        ) from error
+    load(backbone, path, network="EfficientNet-B0", published=WEIGHTS["imagenet"].file)
     # The file has deviations where this layer takes variances, of which it draws the root. For weights="imagenet" Keras
     # divides by that root once more, and for a path it does not; here the layer itself does (tensorflow#49930).
     (normalization,) = (layer for layer in backbone.layers if isinstance(layer, layers.Normalization))

@@ -14,13 +14,11 @@ blue, green, red, each from 0 to 255 less its mean over ImageNet.
 Source: https://arxiv.org/abs/1512.03385
 """
 
-import warnings
-from textwrap import shorten
-
 import keras
 from keras import layers
 
 from bench.recipe import Recipe
+from bench.weights.keras_file import load
 from bench.weights.source import Weights
 
 RECIPE = Recipe(weights="imagenet", frozen_until="avg_pool", optimizer="lbfgs", batch_size=64, epochs=9)
@@ -61,18 +59,6 @@ def build(
         x = layers.Resizing(input_pixels, input_pixels, interpolation="bilinear", dtype="float32", name="resize")(x)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x, pooling="avg")
     if weights:
-        _load(backbone, weights)
+        load(backbone, weights, network="ResNet-50", published=WEIGHTS["imagenet"].file)
     outputs = layers.Dense(num_classes, dtype="float32", name="predictions")(backbone.output)
     return keras.Model(inputs, outputs, name="resnet50")
-
-
-def _load(backbone: keras.Model, path: str) -> None:
-    try:
-        # Of a file that does not fit, Keras also warns, once for each depth of the graph.
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            backbone.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} does not hold the weights of ResNet-50: {shorten(str(error), 250)}; give the file that Keras "
-            f"publishes without the top, {WEIGHTS['imagenet'].file}, or one that save_weights wrote of the same layers"
-        ) from error

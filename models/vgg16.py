@@ -20,13 +20,11 @@ With weights, the convolutions start with those of ImageNet and the three dense 
 Source: https://arxiv.org/abs/1409.1556
 """
 
-import warnings
-from textwrap import shorten
-
 import keras
 from keras import layers
 
 from bench.recipe import Recipe
+from bench.weights.keras_file import load
 from bench.weights.source import Weights
 
 RECIPE = Recipe(
@@ -78,22 +76,10 @@ def build(
         x = layers.Resizing(input_pixels, input_pixels, interpolation="bilinear", dtype="float32", name="resize")(x)
     convolutions = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x)
     if weights:
-        _load(convolutions, weights)
+        load(convolutions, weights, network="VGG-16", published=WEIGHTS["imagenet"].file)
     x = layers.Flatten(name="flatten")(convolutions.output)
     for name in ("fc1", "fc2"):
         x = layers.Dense(4096, activation="relu", name=name)(x)
         x = layers.Dropout(0.5, name=f"{name}_dropout")(x)
     outputs = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     return keras.Model(inputs, outputs, name="vgg16")
-
-
-def _load(convolutions: keras.Model, path: str) -> None:
-    try:
-        # Of a file that does not fit, Keras also warns, once for each depth of the graph.
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            convolutions.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path} does not hold the weights of VGG-16: {shorten(str(error), 250)}; give the file that Keras "
-            f"publishes without the top, {WEIGHTS['imagenet'].file}, or one that save_weights wrote of the same layers"
-        ) from error
