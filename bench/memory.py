@@ -138,6 +138,8 @@ def optimizer_slots(recipe: Recipe) -> int:
             own = 1 + bool(recipe.momentum)
         case "sgd":
             own = int(bool(recipe.momentum))
+        case "muon":
+            own = 1  # two for what AdamW trains, which is little
         case "lbfgs":
             own = 0  # what SciPy keeps is not in float32
     return own + bool(recipe.ema_momentum)

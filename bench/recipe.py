@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Optimizer = Literal["adam", "adamw", "rmsprop", "sgd", "lbfgs"]
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd", "muon", "lbfgs"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["unit", "standard"]
 BudgetClock = Literal["train", "fit", "wall"]
@@ -26,8 +26,12 @@ Pixels = Annotated[int, msgspec.Meta(ge=0)]
 Stage = tuple[Count, Share]
 Key = TypeVar("Key")
 
+# Options that not every optimizer has.
+_OPTIONS = {"momentum": ("sgd", "rmsprop", "muon"), "nesterov": ("sgd", "muon"), "adam_lr_ratio": ("muon",)}
+
 STEP_AT = (0.5, 0.75)
 STEP_FACTOR = 0.1
+ADAM_LR_RATIO = 0.1
 PROBE_PASSES = 60  # over all training images that a linear probe makes at most for each strength of its regularisation
 
 
@@ -39,7 +43,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     that are done, or of the time where a budget ends the training (`bench.schedule`).
 
     Args:
-        optimizer: The Keras optimizer; or `"lbfgs"`, which fits a single layer behind a frozen part to all training
+        optimizer: The Keras optimizer; `"muon"` trains kernels, of convolutions too, by their orthogonalised momentum
+            (Jordan 2024, https://kellerjordan.github.io/posts/muon), and by AdamW what is no kernel, and the last
+            layer; or `"lbfgs"`, which fits a single layer behind a frozen part to all training
             images at once (a linear probe): each of its epochs is a weaker L2 regularisation, and the one of the
             highest validation accuracy is kept (docs/zoo.md). Defaults to `"adam"`.
         learning_rate: The highest of the run. Defaults to 0.001.
@@ -52,8 +58,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         final_rate: Share of the learning rate that `cosine` and `linear` end at. Defaults to 0.
         step_at: Shares of the training at which `step` falls, growing. Defaults to half and three quarters.
         step_factor: Of `step`. Defaults to 0.1.
-        momentum: Of `sgd` and `rmsprop`. Defaults to 0.
-        nesterov: Of `sgd`. Defaults to False.
+        momentum: Of `sgd`, `rmsprop` and `muon`. Defaults to 0.
+        nesterov: Of `sgd` and `muon`. Defaults to False.
+        adam_lr_ratio: Of `muon`: AdamW's learning rate, as a share of the other. Defaults to 0.1.
         weight_decay: Decoupled from the gradient (Loshchilov & Hutter 2019), as every Keras optimizer applies it,
             to all trainable variables. Defaults to 0.
         label_smoothing: Share of the label's weight that is spread over all classes. Defaults to 0.
@@ -98,6 +105,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     step_factor: Share = STEP_FACTOR
     momentum: Fraction = 0.0
     nesterov: bool = False
+    adam_lr_ratio: Positive = ADAM_LR_RATIO
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     label_smoothing: Fraction = 0.0
     ema_momentum: Fraction = 0.0
@@ -115,13 +123,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "weight_decay"):
+        for name in ("learning_rate", "adam_lr_ratio", "weight_decay"):
             if not math.isfinite(getattr(self, name)):  # JSON has no infinity
                 raise ValueError(f"{name} must be finite; received {getattr(self, name)}")
-        if self.nesterov and self.optimizer != "sgd":
-            raise ValueError(f"nesterov is an option of sgd; received optimizer={self.optimizer!r}")
-        if self.momentum and self.optimizer not in {"sgd", "rmsprop"}:
-            raise ValueError(f"momentum is an option of sgd and rmsprop; received optimizer={self.optimizer!r}")
+        for name, optimizers in _OPTIONS.items():
+            if getattr(self, name) != _default(name) and self.optimizer not in optimizers:
+                raise ValueError(
+                    f"{name} is an option of {', '.join(optimizers)}; received optimizer={self.optimizer!r}"
+                )
         if self.final_rate and self.schedule not in {"linear", "cosine"}:
             raise ValueError(f"final_rate is an option of linear and cosine; received schedule={self.schedule!r}")
         if self.schedule != "step" and (self.step_at, self.step_factor) != (STEP_AT, STEP_FACTOR):

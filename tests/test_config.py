@@ -95,6 +95,16 @@ def test_a_flag_of_zero_is_given() -> None:
     assert merge({"preset": "report", "seed": 0}, toml=None).seed == 0
 
 
+def test_epochs_replace_a_preset_s_budget(toml: Callable[[str], Path]) -> None:
+    """A preset that ends by the clock can be asked for epochs instead, and for another budget."""
+    for asked, path in (({"epochs": 3}, None), ({}, toml("epochs = 3"))):
+        config = merge({"preset": "sprint"} | asked, toml=path)
+        assert (config.epochs, config.budget, config.budget_clock) == (3, (), "fit")
+    assert merge({"preset": "sprint", "budget": ["5m"]}).budget == (300.0,)
+    with pytest.raises(UsageError, match="both say when a training ends"):
+        merge({"preset": "sprint", "budget": ["5m"], "epochs": 3})
+
+
 def test_the_common_table_adds_to_the_presets_recipe(toml: Callable[[str], Path]) -> None:
     """What the table does not say stays as the preset has it."""
     path = toml('preset = "report"\n[common]\noptimizer = "sgd"\nmomentum = 0.9\nbatch_size = 64\n')
@@ -173,7 +183,7 @@ def test_what_is_no_duration(text: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"preset": "qick"}, "no preset 'qick'; choose one of quick, report, zoo"),
+        ({"preset": "qick"}, "no preset 'qick'; choose one of quick, report, sprint, zoo"),
         ({"epochs": -1}, "--epochs: Expected `int` >= 0; received -1"),
         ({"repeats": -1}, "--repeats: Expected `int` >= 1; received -1"),
         ({"batch-size": ["0"]}, "--batch-size: Expected `int` >= 1; received ['0']"),
@@ -245,7 +255,7 @@ def test_a_flag_that_is_wrong_is_named_with_what_it_may_be(flags: Any, message: 
         ("epochs = true", "--epochs (flags or {path}): Expected `int | null`, got `bool`; received True"),
         ("jit = true", "--jit (flags or {path}): Expected `str`, got `bool`; received True; choose from off, on"),
         ("timeout = nan", "--timeout (flags or {path}): Expected `float` > 0.0; received nan"),
-        ("preset = ['quick']", "no preset ['quick']; choose one of quick, report, zoo"),
+        ("preset = ['quick']", "no preset ['quick']; choose one of quick, report, sprint, zoo"),
         ("model = [['mbn']]", "--model (flags or {path}): Expected `str`, got `array`; received [['mbn']]"),
         ("common = 3", "{path}: [common]: Expected `object`, got `int`; received 3"),
         ("[common]\nmomentun = 0.9", "{path}: [common]: Object contains unknown field `momentun`"),
@@ -261,7 +271,7 @@ def test_a_flag_that_is_wrong_is_named_with_what_it_may_be(flags: Any, message: 
         ("[recipe-set]\nfinal-rate = 0\nfinal_rate = 0", "[recipe-set] names a field twice, with - and with _"),
         ("recipe-set = 3", "--recipe-set (flags or {path}): Expected `object`, got `int`; received 3"),
         ("[common]\nlearning_rate = inf", "{path}: [common]: learning_rate must be finite; received inf"),
-        ("[common]\nmomentum = 0.9", "{path}: [common]: momentum is an option of sgd and rmsprop; received"),
+        ("[common]\nmomentum = 0.9", "{path}: [common]: momentum is an option of sgd, rmsprop, muon; received"),
         ("epochs =", "{path} is not TOML: "),
     ],
 )

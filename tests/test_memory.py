@@ -45,6 +45,7 @@ def needed(described: ModelDescription = MODEL, *, loading_bytes: int = 0, **cel
         (Recipe(optimizer="sgd"), 0),
         (Recipe(optimizer="sgd", momentum=0.9), 1),
         (Recipe(optimizer="sgd", momentum=0.9, ema_momentum=0.99), 2),
+        (Recipe(optimizer="muon", momentum=0.6), 1),
     ],
 )
 def test_an_optimizer_keeps_its_values_for_each_trained_parameter(recipe: Recipe, slots: int) -> None:

@@ -32,6 +32,7 @@ PUBLISHED = [
     ("resnet20", (32, 32, 3), 10, 271_098),
     ("resnet20", (32, 32, 3), 100, 276_948),
     ("vit", (32, 32, 3), 100, 2_709_796),
+    ("sprint", (32, 32, 3), 100, 2_526_240),
 ]
 TRAINED = [
     ("resnet20", 10, 269_722),
@@ -43,6 +44,7 @@ CUTS = {
     "efficientnet_b0": ("block5c_add", "top_activation", "avg_pool"),
     "resnet20": ("stage1_block1", "stage3_block3", "avg_pool"),
     "vit": ("block1", "block9", "features"),
+    "sprint": ("whiten_act", "group1", "group2", "group3", "pool"),
 }
 
 

@@ -86,7 +86,7 @@ def test_a_value_that_equals_the_default_is_the_default() -> None:
 
 def test_values_that_do_not_go_together_are_refused() -> None:
     """A recipe's own rules hold for every combination, and the error says which one broke them."""
-    with pytest.raises(UsageError, match=r"momentum is an option of sgd .*with momentum=0\.9; set the other"):
+    with pytest.raises(UsageError, match=r"momentum is an option of sgd, .*with momentum=0\.9; set the other"):
         variants(Recipe(), {"momentum": (0, 0.9)})
 
 

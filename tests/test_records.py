@@ -18,8 +18,11 @@ from records_for_tests import CPU, DATASET, GPU, trial
 # With an optimizer that takes every option.
 WEIGHTS = WeightsSpec(name="imagenet", path="/somewhere/small.h5", sha256="b" * 64)
 BASE = trial(recipe=Recipe(optimizer="sgd", schedule="step"), weights=WEIGHTS)
-# No schedule has all options.
-ANNEALED = trial(recipe=Recipe(optimizer="sgd", schedule="linear"), weights=WEIGHTS)
+# No schedule has all options, and no optimizer.
+SPECIAL = {
+    "cell.recipe.final_rate": trial(recipe=Recipe(optimizer="sgd", schedule="linear"), weights=WEIGHTS),
+    "cell.recipe.adam_lr_ratio": trial(recipe=Recipe(optimizer="muon"), weights=WEIGHTS),
+}
 
 # Where model file and weights lie does not change what comes out.
 IRRELEVANT = {"cell.model.path", "cell.weights.path"}
@@ -71,7 +74,7 @@ def changed(record: Any, name: str, kind: Any) -> Any:
 @pytest.mark.parametrize(("name", "kind"), leaves(BASE).items(), ids=leaves(BASE))
 def test_the_key_changes_with_everything_that_could_change_the_result(name: Any, kind: Any) -> None:
     """Any field of a trial, those of its cell, model, device, data set and recipe included, is part of the key."""
-    base = ANNEALED if name == "cell.recipe.final_rate" else BASE
+    base = SPECIAL.get(name, BASE)
     other = changed(base, name, kind)
     assert other != base
     assert (other.key == base.key) == (name in IRRELEVANT)
@@ -154,9 +157,10 @@ def test_records_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"optimizer": "adam", "nesterov": True}, "nesterov is an option of sgd; received optimizer='adam'"),
-        ({"optimizer": "rmsprop", "nesterov": True}, "nesterov is an option of sgd; received optimizer='rmsprop'"),
-        ({"optimizer": "adamw", "momentum": 0.9}, "momentum is an option of sgd and rmsprop"),
+        ({"optimizer": "adam", "nesterov": True}, "nesterov is an option of sgd, muon; received optimizer='adam'"),
+        ({"optimizer": "rmsprop", "nesterov": True}, "nesterov is an option of sgd, muon; received"),
+        ({"optimizer": "adamw", "momentum": 0.9}, "momentum is an option of sgd, rmsprop, muon"),
+        ({"optimizer": "sgd", "adam_lr_ratio": 0.2}, "adam_lr_ratio is an option of muon; received optimizer='sgd'"),
     ],
 )
 def test_a_recipe_refuses_options_that_would_do_nothing(options: Any, said: Any) -> None:

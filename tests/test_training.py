@@ -253,6 +253,41 @@ def test_a_broken_model_file_is_a_failed_row_with_its_reason(tmp_path, source, s
     assert said in result.reason
 
 
+PREPARED = """
+
+def prepare(model, x_train):
+    model.layers[-1].bias.assign([{bias}] * model.output_shape[-1])
+"""
+
+
+def test_a_model_is_prepared_by_training_images(tmp_path):
+    """`prepare` sees the first training images as the model gets them; what it sets is what training begins with."""
+    from bench.worker import building
+    from bench.worker.setting_up import PREPARED_IMAGES
+
+    path = tmp_path / "prepared.py"
+    prepare = PREPARED.format(bias=3.5) + "    print('images', x_train.shape)\n"
+    path.write_text(TINY_MODEL.format(activation="") + prepare)
+    trial = make_trial(path, epochs=0, recipe=Recipe(normalization="standard"))
+    folder, result = run(trial, tmp_path / "trial")
+    assert result.status == "ok", result.reason
+    assert "images (320, 32, 32, 3)" in folder.log.read_text()
+
+    model = building.build_for(trial.cell, sample=lambda: np.zeros((2, 32, 32, 3), np.float32))
+    assert set(model.layers[-1].bias.numpy()) == {3.5}
+    assert set(building.build_for(trial.cell).layers[-1].bias.numpy()) == {0.0}
+    assert PREPARED_IMAGES >= 320
+
+
+def test_a_model_that_cannot_be_prepared_is_a_failed_row(tmp_path):
+    """What `prepare` raises is the reason of the row."""
+    path = tmp_path / "unprepared.py"
+    path.write_text(TINY_MODEL.format(activation="") + PREPARED.format(bias="'much'"))
+    _, result = run(make_trial(path), tmp_path / "trial")
+    assert result.status == "failed"
+    assert "prepare(model, x_train) of" in result.reason
+
+
 def test_a_data_set_that_changed_since_the_plan_is_refused(tiny, tmp_path):
     """A worker that finds other data than the plan saw fails instead of training on them."""
     trial = make_trial(tiny)

@@ -13,9 +13,10 @@ import tensorflow as tf
 from bench import catalog
 from bench.errors import ModelError
 from bench.weights.digests import digest
+from bench.worker.muon import Muon
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.recipe import Recipe
     from bench.records import Cell, ModelSpec
@@ -32,6 +33,7 @@ def build(
     weights: str | None = None,
     input_pixels: int = 0,
     class_names: Sequence[str] = (),
+    sample: Callable[[], np.ndarray] | None = None,
 ) -> keras.Model:
     """Import a model file and build its model, uncompiled.
 
@@ -43,10 +45,12 @@ def build(
         weights: Absolute path of the weights that it starts with. Defaults to none, they are drawn.
         input_pixels: Height to which it is to resize images. Defaults to 0, its own choice.
         class_names: What it tells apart, in the order of the labels; handed to a `build` that has such a parameter.
+        sample: Makes float32 training images (n, height, width, channels), as the model gets them, for the file's
+            `prepare(model, x_train)`, where it has one. Defaults to none, the model stays as it was built.
 
     Raises:
-        ModelError: The file cannot be used, `build` raises, or returns something else than a model that ends in
-            `num_classes` outputs.
+        ModelError: The file cannot be used, `build` or `prepare` raises, or `build` returns something else than a model
+            that ends in `num_classes` outputs.
     """
     module = catalog.load(spec)
     path = catalog.locate(spec)
@@ -80,10 +84,20 @@ def build(
             f"the model of {path} must end in {num_classes} classes, output shape (batch, {num_classes}); "
             f"received {('batch', *shape[1:])}"
         )
+    prepare = getattr(module, "prepare", None)
+    if prepare is not None and sample is not None:
+        try:
+            prepare(model, sample())
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except Exception as error:
+            raise ModelError(f"prepare(model, x_train) of {path} raised {type(error).__name__}: {error}") from error
     return model
 
 
-def build_for(cell: Cell, *, class_names: Sequence[str] = ()) -> keras.Model:
+def build_for(
+    cell: Cell, *, class_names: Sequence[str] = (), sample: Callable[[], np.ndarray] | None = None
+) -> keras.Model:
     """Build the model of a cell; see `build`.
 
     Raises:
@@ -106,6 +120,7 @@ def build_for(cell: Cell, *, class_names: Sequence[str] = ()) -> keras.Model:
         weights=weights,
         input_pixels=cell.recipe.input_pixels,
         class_names=class_names,
+        sample=sample,
     )
 
 
@@ -139,6 +154,9 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
             return keras.optimizers.AdamW(**options | {"weight_decay": recipe.weight_decay})
         case "rmsprop":
             return keras.optimizers.RMSprop(momentum=recipe.momentum, **options)
+        case "muon":
+            ratio = recipe.adam_lr_ratio
+            return Muon(momentum=recipe.momentum, nesterov=recipe.nesterov, adam_lr_ratio=ratio, **options)
         case "lbfgs":
             return keras.optimizers.SGD()  # holds the place: it makes no step
         case "sgd":

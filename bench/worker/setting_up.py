@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bench.store import Journal
     from bench.worker.clock import Phases
 
+PREPARED_IMAGES = 5000  # that a model's `prepare` gets
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
@@ -85,7 +87,11 @@ def set_up(
         few = normalize(data.x_train[:FEW])
         batches = None if cell.recipe.frozen_until else image_batches(cell, data, seed=trial.seed)
     with phases.phase("build"), strategy_scope():
-        whole = building.build_for(cell, class_names=data.class_names)
+        whole = building.build_for(
+            cell,
+            class_names=data.class_names,
+            sample=lambda: normalize(data.x_train[:PREPARED_IMAGES]).numpy(),
+        )
         output = building.ask_output(whole, few)
         frozen, model = cut(whole, cell.recipe.frozen_until) if cell.recipe.frozen_until else (None, whole)
     if cell.recipe.optimizer == "lbfgs":
