@@ -9,7 +9,7 @@ turn. 2,526,240 parameters for 32×32×3 and 100 classes.
 What it leaves out is what a CPU is slow at: large images first of all (`stages`), many channels at full size, layers
 that move numbers without multiplying many. It takes images of any size, in colour or grey.
 
-`frozen_until` can cut at `whiten_act`, and after each group: `group1` to `group3`, and at `pool`.
+`frozen_until` can cut at `whiten_act`, after each group, `group1`, `group2` and `group3`, and at `pool`.
 
 Source: https://github.com/KellerJordan/cifar10-airbench (Jordan 2024, arXiv 2404.00498)
 """
