@@ -158,7 +158,10 @@ def test_records_are_frozen() -> None:
     ("options", "said"),
     [
         ({"optimizer": "adam", "nesterov": True}, "nesterov is an option of sgd, muon; received optimizer='adam'"),
-        ({"optimizer": "rmsprop", "nesterov": True}, "nesterov is an option of sgd, muon; received"),
+        (
+            {"optimizer": "rmsprop", "nesterov": True},
+            "nesterov is an option of sgd, muon; received optimizer='rmsprop'",
+        ),
         ({"optimizer": "adamw", "momentum": 0.9}, "momentum is an option of sgd, rmsprop, muon"),
         ({"optimizer": "sgd", "adam_lr_ratio": 0.2}, "adam_lr_ratio is an option of muon; received optimizer='sgd'"),
     ],

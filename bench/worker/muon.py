@@ -38,6 +38,7 @@ class Muon(keras.optimizers.Muon):
             adam_lr_ratio=adam_lr_ratio,
             adam_weight_decay=options.get("weight_decay"),
             ns_steps=NEWTON_SCHULZ_STEPS,
+            rms_rate=None,  # which would make a step's size depend on the kernel's
             **options,
         )
         self._last_kernel: int | None = None
@@ -52,14 +53,10 @@ class Muon(keras.optimizers.Muon):
         is_embedding = "embedding" in variable.path.lower()
         return not _is_kernel(variable) or is_embedding or id(variable) == self._last_kernel
 
-    def _muon_update_step(
-        self, gradient: tf.Tensor, variable: keras.Variable, lr: tf.Tensor, m: keras.Variable
-    ) -> None:
-        self.assign(m, self.momentum * m + gradient)
-        ahead = gradient + self.momentum * m if self.nesterov else m
-        matrix = keras.ops.reshape(ahead, (-1, variable.shape[-1]))
-        orthogonal = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        self.assign_sub(variable, lr * keras.ops.reshape(orthogonal, variable.shape))
+    def zeropower_via_newtonschulz5(self, x: tf.Tensor, steps: int) -> tf.Tensor:
+        """Return a kernel of the same directions, with singular values of about 1."""
+        matrix = keras.ops.reshape(x, (-1, x.shape[-1]))
+        return keras.ops.reshape(super().zeropower_via_newtonschulz5(matrix, steps), x.shape)
 
 
 def _is_kernel(variable: keras.Variable) -> bool:
