@@ -85,7 +85,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         input_pixels: Height to which the model resizes its images in its graph. Defaults to 0, the model's own choice.
         frozen_until: Name of a layer: it and all that it is computed from keep their weights. What it puts out is
             computed once for each image, before the training, and remembered (docs/zoo.md); of the augmentation only
-            flips are possible then. Defaults to none, all layers are trained.
+            flips are possible then. Of several names, joined by "+", each one's average over the pixels is taken, and a
+            linear layer on all of them takes the place of the rest. Defaults to none, all layers are trained.
         batch_size: Images a step, where no flag says otherwise. None leaves it to the preset.
         epochs: Passes over the training images, where no flag says otherwise; 0 tests the model as it was built.
             None leaves it to the preset.

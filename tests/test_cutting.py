@@ -166,7 +166,8 @@ def test_both_parts_together_are_the_model(kind, layer_name):
     from bench.worker.cutting import cut
 
     model = build(kind)
-    frozen, trained = cut(model, layer_name)
+    whole, frozen, trained = cut(model, layer_name)
+    assert whole is model
     images = np.random.default_rng(0).random((7, *INPUT), np.float32)
     np.testing.assert_array_equal(trained(frozen(images)), model(images))
     assert frozen.count_params() + trained.count_params() == model.count_params()
@@ -180,6 +181,39 @@ def test_both_parts_together_are_the_model(kind, layer_name):
     for old, now in zip(before, frozen.weights, strict=True):
         np.testing.assert_array_equal(old, now.numpy())
     np.testing.assert_array_equal(trained(frozen(images)), model(images))
+
+
+JOINS = [
+    ("flat", ["conv", "relu"], 8),
+    ("flat", ["relu", "pool"], 8),
+    ("skipping", ["first", "second"], 6),  # what no single cut can do
+    ("from_images", ["images", "conv"], 6),
+    ("fanning", ["soft", "relu"], 6),
+    ("nesting", ["inner", "drop"], 8),
+    ("several_outputs", ["lines", "both"], 32),
+    ("sequential", ["conv", "flat"], 148),
+    ("late_sequential", ["conv", "flat"], 148),
+]
+
+
+@pytest.mark.parametrize(("kind", "names", "values"), JOINS)
+def test_several_layers_are_joined_by_their_averages(kind, names, values):
+    """The features are those of each layer, averaged over its pixels, in the order named; a linear layer follows."""
+    from bench.worker.cutting import cut
+
+    model = build(kind)
+    whole, frozen, trained = cut(model, "+".join(names))
+    images = np.random.default_rng(0).random((7, *INPUT), np.float32)
+    single = type(frozen)(model.inputs[0], [model.get_layer(name).output for name in names])
+    outputs = [np.asarray(output) for output in single(images)]
+    expected = [output.mean(axis=tuple(range(1, output.ndim - 1))) for output in outputs]
+    features = np.asarray(frozen(images))
+    np.testing.assert_allclose(features, np.concatenate(expected, axis=-1), rtol=1e-5)
+    assert features.shape == (7, values)
+    assert [layer.name for layer in trained.layers[1:]] == ["predictions"]
+    np.testing.assert_array_equal(trained(features), whole(images))
+    assert trained.count_params() == (values + 1) * 5
+    assert whole.count_params() == frozen.count_params() + trained.count_params()
 
 
 REFUSED = [
@@ -197,6 +231,11 @@ REFUSED = [
     ("fixed_end", "dense", "nothing behind 'dense', which frozen_until names, can be trained"),
     ("fixed_head", "relu", "name an earlier layer"),
     ("subclassed", "pool", "Keras knows none of a subclassed model"),
+    ("flat", "conv+pol", "no layer 'pol' (did you mean 'pool'?)"),
+    ("flat", "conv+", "no layer ''"),
+    ("flat", "conv+conv", "conv, conv, cannot be joined"),
+    ("several_outputs", "lines+lstm", "puts out 3 tensors"),
+    ("subclassed", "pool+head", "Keras knows no graph of a subclassed model"),
 ]
 
 

@@ -42,7 +42,9 @@ def describe(build: Build, input_shape: tuple[int, int, int], num_classes: int) 
             weights=build.weights or None,
             input_pixels=build.input_pixels,
         )
-        frozen, trained = cut(model, build.frozen_until) if build.frozen_until else (None, model)
+        frozen, trained = None, model
+        if build.frozen_until:
+            model, frozen, trained = cut(model, build.frozen_until)
     except ModelError as error:
         return ModelDescription(name=name, problem=str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- a model file may do anything

@@ -92,8 +92,10 @@ def set_up(
             class_names=data.class_names,
             sample=lambda: normalize(data.x_train[:PREPARED_IMAGES]).numpy(),
         )
+        frozen, model = None, whole
+        if cell.recipe.frozen_until:
+            whole, frozen, model = cut(whole, cell.recipe.frozen_until)
         output = building.ask_output(whole, few)
-        frozen, model = cut(whole, cell.recipe.frozen_until) if cell.recipe.frozen_until else (None, whole)
     if cell.recipe.optimizer == "lbfgs":
         only_layer(model)  # refused now, and not when all features are there
     journal.append(
