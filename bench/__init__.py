@@ -23,7 +23,7 @@ def load(folder: str | Path) -> Report:
         folder: A run folder, as `python -m bench run` writes it below `reports/`.
 
     Returns:
-        A `Report` with the DataFrames `trials`, `epochs` and `samples`.
+        A `Report` with the DataFrames `trials`, `epochs`, `samples`, `phases` and `step_times`.
 
     Raises:
         StoreError: The folder is no run folder, or one of a newer version.

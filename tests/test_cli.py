@@ -103,8 +103,12 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     assert "Small against large" in done.stdout
     assert "What time buys" in done.stdout
     made = {path.name for path in folder.report.iterdir()}
-    frames = ("trials", "cells", "epochs", "samples", "curves", "frontier")
-    assert made == {f"{name}.{ending}" for name in frames for ending in ("csv", "parquet")} | {"report.md"}
+    frames = ("trials", "cells", "epochs", "samples", "phases", "step_times", "curves", "frontier")
+    tables = {f"{name}.{ending}" for name in frames for ending in ("csv", "parquet")}
+    assert made == tables | {"report.md", "report.html", "charts"}
+    charts = {path.name for path in (folder.report / "charts").iterdir()}
+    assert {"tradeoff.svg", "tradeoff.png", "accuracy.svg"} <= charts
+    assert f"and {len(charts)} charts to {folder.report}" in done.stdout
     assert len(bench.load(folder.path).trials) == 2
     asked = hourglass("report", folder.path, "--budget", "1m", "--target", "60%", "--price", "cpu=3.6", "--by", "money")
     assert asked.returncode == 0, asked.stderr
@@ -114,6 +118,16 @@ def test_a_run_is_rendered_again_from_its_folder(tmp_path):
     unused = hourglass("report", folder.path, "--price", "gpu:0=2.1")
     assert unused.returncode == 0, unused.stderr
     assert "--price gpu:0: this report has no such device; it has cpu:2" in unused.stderr
+
+
+def test_the_page_is_opened_in_a_browser(tmp_path):
+    """`--open` hands the page's address to the user's browser; `--dark` draws every chart a second time."""
+    folder = write_run(tmp_path / "a run", run_data(ok_trial(trial("small"))))
+    done = hourglass("report", folder.path, "--open", "--dark", BROWSER="/bin/echo opened %s")
+    assert done.returncode == 0, done.stderr
+    assert f"opened {(folder.report / 'report.html').resolve().as_uri()}" in done.stdout
+    charts = {path.name for path in (folder.report / "charts").iterdir()}
+    assert {"tradeoff.svg", "tradeoff-dark.svg", "tradeoff-dark.png"} <= charts
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [("hopeless", 0), ("diverged", 1)])

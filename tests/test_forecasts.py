@@ -413,7 +413,8 @@ def test_a_folder_of_calibrations_is_rendered_as_a_forecast(tmp_path: Path) -> N
     folder = write_run(tmp_path / "run", run_data(calibration(trial(epochs=3))))
     terminal = Console(file=io.StringIO(), width=80, no_color=True)
     render(folder.path, terminal)
-    assert {path.name for path in folder.report.iterdir()} == {"forecast.md", "forecasts.csv", "forecasts.parquet"}
+    names = {path.name for path in folder.report.iterdir()}
+    assert names == {"forecast.html", "forecast.md", "forecasts.csv", "forecasts.parquet"}
     assert "steps seen" in (folder.report / "forecast.md").read_text()
     assert "wall_s_low" in (folder.report / "forecasts.csv").read_text()
 

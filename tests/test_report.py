@@ -41,6 +41,7 @@ from records_for_tests import (
     trial,
 )
 
+FRAMES = ("trials", "epochs", "samples", "phases", "step_times", "cells", "curves", "frontier")
 HOSTILE = "<script>[bold]x|y[/]`*_&"
 
 
@@ -64,6 +65,9 @@ def example() -> RunData:
 
 AT_80 = """\
 example
+mbn on cpu:2 is the most accurate: 61.2 % of the test images in 11.7 h,
+everything included; tiny on gpu:1 is the quickest: 2.0 % in 13.1 s, 3,207 times
+as quick
 Example CPU, 2 of 4 cores usable, 16.0 GB memory
 cifar100: 1,000 training, 100 validation, 200 test images; 100 classes
 epochs 2; batch size 100; seeds 0, 1
@@ -76,24 +80,25 @@ mbn        cpu:2   2 ok    61.2 ± 0.2 %       11.7 h ± 1.0 s       11.7 h
 tiny       gpu:1   ok             2.0 %                2.1 s        4.1 s      1
 resnet20   cpu:2   failed             –                    –            –
 
-                                                         peak
-model      device         wall       epoch  images/s   memory    CPU   GPU
-──────────────────────────────────────────────────────────────────────────
-mnist_cnn  cpu:2   11 min 36 s  5 min 44 s      2.92  1.42 GB  198 %     –
-mbn        cpu:2        11.7 h       5.8 h      0.05  1.42 GB  198 %     –
-tiny       gpu:1        13.1 s       2.0 s       952  1.42 GB  198 %  80 %
-resnet20   cpu:2             –           –         –        –      –     –
+                                                                peak
+model      device         wall       epoch  curve  images/s   memory    CPU
+───────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2   11 min 36 s  5 min 44 s  ██         2.92  1.42 GB  198 %
+mbn        cpu:2        11.7 h       5.8 h  ██         0.05  1.42 GB  198 %
+tiny       gpu:1        13.1 s       2.0 s  ██          952  1.42 GB  198 %
+resnet20   cpu:2             –           –  –             –        –      –
 
-                       GPU
-model      device   memory
-──────────────────────────
-mnist_cnn  cpu:2         –
-mbn        cpu:2         –
-tiny       gpu:1   2.50 GB
-resnet20   cpu:2         –
+                             GPU
+model      device   GPU   memory
+────────────────────────────────
+mnist_cnn  cpu:2      –        –
+mbn        cpu:2      –        –
+tiny       gpu:1   80 %  2.50 GB
+resnet20   cpu:2      –        –
 
 train: training alone; fit: with validation; wall: everything, start-up
-included; CPU: 100 % is one core; GPU: time in which any kernel ran; GPU memory:
+included; CPU: 100 % is one core; curve: accuracy by epoch, on validation images
+where some were held back; GPU: time in which any kernel ran; GPU memory:
 TensorFlow's peak; over seeds: median ± median absolute deviation, memory
 highest
 
@@ -136,20 +141,31 @@ seeds: what most of them have, range from worst to best
 
 AT_150 = """\
 example
+mbn on cpu:2 is the most accurate: 61.2 % of the test images in 11.7 h, everything included; tiny on gpu:1 is the quickest: 2.0 % in 13.1 s, 3,207
+times as quick
 Example CPU, 2 of 4 cores usable, 16.0 GB memory
 cifar100: 1,000 training, 100 validation, 200 test images; 100 classes
 epochs 2; batch size 100; seeds 0, 1
 
-                                   test                                                                          peak                   GPU
-model      device  status      accuracy                train          fit         wall       epoch  images/s   memory    CPU   GPU   memory  notes
-──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-mnist_cnn  cpu:2   2 ok    38.2 ± 0.2 %  11 min 25 s ± 1.0 s  11 min 27 s  11 min 36 s  5 min 44 s      2.92  1.42 GB  198 %     –        –
-mbn        cpu:2   2 ok    61.2 ± 0.2 %       11.7 h ± 1.0 s       11.7 h       11.7 h       5.8 h      0.05  1.42 GB  198 %     –        –
-tiny       gpu:1   ok             2.0 %                2.1 s        4.1 s       13.1 s       2.0 s       952  1.42 GB  198 %  80 %  2.50 GB      1
-resnet20   cpu:2   failed             –                    –            –            –           –         –        –      –     –        –
+                                   test                                                                                 peak
+model      device  status      accuracy                train          fit         wall       epoch  curve  images/s   memory    CPU   GPU  notes
+────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+mnist_cnn  cpu:2   2 ok    38.2 ± 0.2 %  11 min 25 s ± 1.0 s  11 min 27 s  11 min 36 s  5 min 44 s  ██         2.92  1.42 GB  198 %     –
+mbn        cpu:2   2 ok    61.2 ± 0.2 %       11.7 h ± 1.0 s       11.7 h       11.7 h       5.8 h  ██         0.05  1.42 GB  198 %     –
+tiny       gpu:1   ok             2.0 %                2.1 s        4.1 s       13.1 s       2.0 s  ██          952  1.42 GB  198 %  80 %      1
+resnet20   cpu:2   failed             –                    –            –            –           –  –             –        –      –     –
 
-train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core; GPU: time in which any kernel ran; GPU
-memory: TensorFlow's peak; over seeds: median ± median absolute deviation, memory highest
+                       GPU
+model      device   memory
+──────────────────────────
+mnist_cnn  cpu:2         –
+mbn        cpu:2         –
+tiny       gpu:1   2.50 GB
+resnet20   cpu:2         –
+
+train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core; curve: accuracy by epoch, on validation
+images where some were held back; GPU: time in which any kernel ran; GPU memory: TensorFlow's peak; over seeds: median ± median absolute deviation,
+memory highest
 
 Notes
   1  short: 2.1 s of training
@@ -415,10 +431,10 @@ def test_csv_and_parquet_hold_the_same_frames(tmp_path: Path) -> None:
     """What was written reads back as what was measured, lists and missing values included."""
     report = frames(example())
     written = write_report(tmp_path, report)
-    assert sorted(path.name for path in written) == sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert sorted(written) == sorted(path for path in (tmp_path / "report").rglob("*") if path.is_file())
     curves = median_curves(curve_points(report.trials, report.epochs, {}))
     made = {"cells": cells(report.trials), "curves": curves, "frontier": frontier(curves)}
-    measured = {name: getattr(report, name) for name in ("trials", "epochs", "samples")}
+    measured = {name: getattr(report, name) for name in FRAMES if name not in made}
     for name, frame in (measured | made).items():
         lists = list(frame.columns[frame.dtypes.astype(str) == "object"])
         parquet = pd.read_parquet(tmp_path / "report" / f"{name}.parquet")
@@ -441,10 +457,15 @@ def test_curves_are_over_time_whatever_is_asked(tmp_path: Path) -> None:
 
 def test_a_report_is_written_again_over_the_old_one(tmp_path: Path) -> None:
     """Writing twice leaves the newer report and no half-written file."""
-    write_report(tmp_path, frames(run_data()))
+    write_report(tmp_path, frames(run_data(ok_trial(trial(device=GPU)))))
+    assert (tmp_path / "report" / "charts" / "energy.svg").exists()
     write_report(tmp_path, frames(run_data(ok_trial(trial()))))
+    assert not (tmp_path / "report" / "charts" / "energy.svg").exists()
     assert len(pd.read_csv(tmp_path / "report" / "trials.csv")) == 1
-    assert len(list((tmp_path / "report").iterdir())) == 13
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"charts", "report.html", "report.md"} | {
+        f"{name}.{kind}" for name in FRAMES for kind in ("csv", "parquet")
+    }
 
 
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:

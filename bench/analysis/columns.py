@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.analysis.column import CELL_COLUMNS
 from bench.analysis.column import Column as Column  # noqa: PLC0414 -- of the columns here
 from bench.analysis.forecast_columns import BACKTEST, FORECASTS
+from bench.analysis.span_columns import PHASES, STEP_TIMES
 from bench.analysis.tuning_columns import TUNING
 
 if TYPE_CHECKING:
@@ -369,6 +370,8 @@ COLUMNS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
         "trials": TRIALS,
         "epochs": EPOCHS,
         "samples": SAMPLES,
+        "phases": PHASES,
+        "step_times": STEP_TIMES,
         "cells": CELLS,
         "points": POINTS,
         "curves": CURVES,

@@ -1,4 +1,4 @@
-"""A run folder as three DataFrames; `bench.analysis.columns` says what each column means."""
+"""A run folder as DataFrames; `bench.analysis.columns` says what each column means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from bench.analysis.columns import EPOCHS, SAMPLES, TRIALS, Column
 from bench.analysis.machines import fingerprint
 from bench.analysis.rows import Row, TrialRows
+from bench.analysis.span_columns import PHASES, STEP_TIMES
+from bench.analysis.spans import phase_rows, step_time_rows
 from bench.recipe import differing_by
 from bench.records import Attempt, Device
 from bench.store import read_run
@@ -35,6 +37,8 @@ class Report:
         trials: A row for each trial, in the order in which they were planned.
         epochs: A row for each finished epoch of each trial.
         samples: A row for each moment at which a trial was sampled.
+        phases: A row for each phase of each trial.
+        step_times: How long training steps took, a row for each trial and size of images; none of those on GPUs.
         peaks: What its devices attain at best; empty where that was not measured.
     """
 
@@ -42,6 +46,8 @@ class Report:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     samples: pd.DataFrame
+    phases: pd.DataFrame
+    step_times: pd.DataFrame
     peaks: tuple[DevicePeak, ...] = ()
 
 
@@ -83,6 +89,8 @@ def frames(data: RunData) -> Report:
         trials=typed(TRIALS, (rows.trial() for rows in trials)),
         epochs=typed(EPOCHS, chain.from_iterable(rows.epochs() for rows in trials)),
         samples=typed(SAMPLES, chain.from_iterable(rows.samples() for rows in trials)),
+        phases=typed(PHASES, chain.from_iterable(map(phase_rows, data.trials))),
+        step_times=typed(STEP_TIMES, chain.from_iterable(map(step_time_rows, data.trials))),
         peaks=data.peaks,
     )
 

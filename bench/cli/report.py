@@ -10,9 +10,12 @@ import typer
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from bench.analysis.frame import Report
+    from bench.report.charts.theme import Mode
     from bench.report.question import Question
 
 Words = list[str] | None
@@ -25,25 +28,42 @@ def report(
     target: Annotated[Words, typer.Option(help="What reaches 0.6, or 60%, first? May be repeated.")] = None,
     price: Annotated[Words, typer.Option(help="What an hour costs, such as cpu=0.05 or gpu:0=2.1; repeated.")] = None,
     by: Annotated[str | None, typer.Option(help="What the frontier is over: time, energy or money.")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(help="Where its data set lies, if not in Keras's cache folder.")
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Draw charts for a dark background too.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Render a run folder again: tables in the terminal; CSV, Parquet and Markdown in its report/."""
+    """Render a run folder again: tables in the terminal; page, charts, CSV, Parquet and Markdown in its report/."""
     from bench.cli.console import console
     from bench.cli.question import parse_question
 
     question = parse_question(budgets=budget or (), targets=target or (), prices=price or (), by=by)
-    render(folder, console(), question)
+    render(folder, console(), question, data_dir=data_dir, dark=dark)
+    if open_page:
+        _open(folder)
 
 
-def render(folder: Path, terminal: Console, question: Question | None = None) -> Report:
+def render(
+    folder: Path,
+    terminal: Console,
+    question: Question | None = None,
+    *,
+    data_dir: str | None = None,
+    dark: bool = False,
+) -> Report:
     """Write a run's report and print its tables.
 
     Args:
         folder: The run folder.
         terminal: Where to print.
         question: What is to be answered besides.
+        data_dir: Where data sets lie, if not in Keras's cache folder; only pictures need them.
+        dark: Whether to draw charts for a dark background too.
     """
     import bench
     from bench.cli.console import warn
+    from bench.cli.extras import find_extras
     from bench.cli.question import check_question, unused_prices
     from bench.report.question import NOTHING_ASKED
     from bench.report.summary import summarize
@@ -63,8 +83,10 @@ def render(folder: Path, terminal: Console, question: Question | None = None) ->
         warn(line)
     summary = summarize(loaded, asked)
     terminal.print(summary_view(summary))  # first: a full disk must not keep the figures from being seen
-    written = write_report(folder, loaded, asked, summary=summary)
-    terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
+    extras = find_extras(folder, loaded, data_dir=data_dir or loaded.run.config.data_dir)
+    modes: list[Mode] = ["light", "dark"] if dark else ["light"]
+    written = write_report(folder, loaded, asked, summary=summary, extras=extras, modes=modes)
+    terminal.print(_wrote(folder, written), soft_wrap=True)
     return loaded
 
 
@@ -105,9 +127,30 @@ def render_forecast(
         raise UsageError(f"a forecast's curves know no {'prices' if asked.by == 'money' else 'energy'}; ask by time")
     summary = summarize_forecast(loaded, found, asked)
     terminal.print(summary_view(summary))
-    written = write_forecast(folder, loaded, found, summary)
-    terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
+    written = write_forecast(folder, loaded, found, summary, asked)
+    terminal.print(_wrote(folder, written), soft_wrap=True)
     return any(forecast.time is not None for forecast in found)
+
+
+def _wrote(folder: Path, written: Sequence[Path]) -> str:
+    names = [path.name for path in written if path.parent.name != "charts"]
+    charts = len(written) - len(names)
+    said = f"wrote {', '.join(names)}" + (f" and {charts} charts" if charts else "")
+    return f"{said} to {folder / 'report'}"
+
+
+def _open(folder: Path) -> None:
+    """Show the page in a browser; raise UsageError where there is none to show."""
+    import webbrowser
+
+    from bench.store import RunFolder
+
+    place = RunFolder(folder).report
+    page = next((place / name for name in ("report.html", "forecast.html") if (place / name).exists()), None)
+    if page is None:
+        raise UsageError(f"{place} has no page: a tuning has tables alone")
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise UsageError(f"no browser could be opened; open {page} yourself")
 
 
 def render_tuning(folder: Path, terminal: Console, *, settings: Path | None = None) -> bool:
@@ -142,7 +185,7 @@ def render_tuning(folder: Path, terminal: Console, *, settings: Path | None = No
     summary = summarize_tuning(loaded, tuned)
     terminal.print(summary_view(summary))
     written = write_tuning(folder, loaded, tuned, summary)
-    terminal.print(f"wrote {', '.join(path.name for path in written)} to {folder / 'report'}", soft_wrap=True)
+    terminal.print(_wrote(folder, written), soft_wrap=True)
     if tuned.same.rate is None:
         return False
     place = settings or folder / "bench.toml"

@@ -121,21 +121,29 @@ def _list(lines: Iterable[str], *, numbered: bool = False) -> str:
     )
 
 
-def _reproduce(run: Run) -> Iterator[str]:
+def made_with(run: Run) -> str:
+    """When, on what system and with which versions a run was made, in a sentence."""
     created = datetime.fromtimestamp(run.created_unix_s, tz=UTC)
     versions = {"Hourglass": run.version, "Python": run.host.python, **run.host.packages}
-    made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
-    yield f"Made {created:%Y-%m-%d %H:%M} UTC on {escape(run.host.os)} with {escape(made_with)}."
-    yield _fence(shlex.join(run.command), "sh")
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"Made {created:%Y-%m-%d %H:%M} UTC on {run.host.os} with {listed}."
+
+
+def sources(run: Run) -> list[str]:
+    """What a run was made from, a line each: commit, models and data sets with their digests."""
     models = dict.fromkeys(trial.cell.model for trial in run.trials)
     datasets = dict.fromkeys(trial.cell.dataset for trial in run.trials)
-    yield _list(
-        [
-            *([_project(run.host.revision)] if run.host.revision else []),
-            *(f"model {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in models),
-            *(f"data set {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in datasets),
-        ]
-    )
+    return [
+        *([_project(run.host.revision)] if run.host.revision else []),
+        *(f"model {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in models),
+        *(f"data set {spec.name}: SHA-256 {spec.sha256 or 'unknown'}" for spec in datasets),
+    ]
+
+
+def _reproduce(run: Run) -> Iterator[str]:
+    yield escape(made_with(run))
+    yield _fence(shlex.join(run.command), "sh")
+    yield _list(sources(run))
 
 
 def _project(revision: Revision) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from bench.analysis.budget import COVERS
 from bench.analysis.cells import cells
 from bench.analysis.curves import curve_points
+from bench.analysis.epoch_medians import median_accuracies
 from bench.analysis.frame import rows_of
 from bench.analysis.tradeoff import tradeoffs
+from bench.report.answer import answer_sentence
 from bench.report.answers import tradeoff_sentence
 from bench.report.column import Column, column
 from bench.report.format import (
@@ -29,14 +31,16 @@ from bench.report.labels import setting_labels
 from bench.report.machine import circumstances
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.scaling import scaling_section
+from bench.report.sparkline import sparkline
 from bench.report.tradeoff import tradeoff_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
     from bench.records import Trial
+    from bench.report.column import Tone
     from bench.report.section import Section
 
 
@@ -85,6 +89,7 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
     setting = setting_labels(rows)
     flags = tuple(dict.fromkeys(flag for row in rows for flag in row["flags"]))
     points = curve_points(report.trials, report.epochs, question.prices)
+    curves = median_accuracies(report.trials, report.epochs)
     sections = [tradeoff_section(points, by_cell, setting, question), scaling_section(report, rows, setting)]
     return Summary(
         title=plain(report.run.name),
@@ -93,15 +98,21 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
             column("model", rows, lambda row: row["model"], is_number=False),
             column("device", rows, setting, is_number=False),
         ),
-        measures=_measures(rows),
-        notes=column("notes", rows, lambda row: ",".join(str(flags.index(flag) + 1) for flag in row["flags"]))
+        measures=_measures(rows, curves),
+        notes=column(
+            "notes",
+            rows,
+            lambda row: ",".join(str(flags.index(flag) + 1) for flag in row["flags"]),
+            tone=lambda row: "doubt" if row["flags"] else "",
+        )
         if flags
         else None,
-        legend=_legend(rows),
+        legend=_legend(rows, has_curves=any(len(curve) > 1 for curve in curves.values())),
         flags=tuple(map(plain, flags)),
         failures=tuple(plain(_failure(row, setting(row))) for row in rows_of(report.trials) if row["status"] != "ok"),
         tradeoffs=tuple(plain(tradeoff_sentence(tradeoff)) for tradeoff in tradeoffs(by_cell)),
         sections=tuple(section for section in sections if section is not None),
+        answers=(answer_sentence(rows, setting),) if rows else (),
     )
 
 
@@ -110,26 +121,38 @@ def _failure(row: Row, setting: str) -> str:
     return f"{row['model']} on {setting}, seed {row['seed']}: {how}"
 
 
-def _measures(rows: Sequence[Row]) -> tuple[Column, ...]:
+def _status_tone(row: Row) -> Tone:
+    return "" if row["n_ok"] == row["n_trials"] else "doubt" if row["n_ok"] else "bad"
+
+
+def _measures(rows: Sequence[Row], curves: Mapping[int, Sequence[float]]) -> tuple[Column, ...]:
+    best = max((row["test_accuracy"] for row in rows if row["test_accuracy"] is not None), default=None)
     columns = [
-        column("status", rows, lambda row: row["statuses"], is_number=False),
-        column("test accuracy", rows, lambda row: share(row["test_accuracy"], row["test_accuracy_mad"])),
+        column("status", rows, lambda row: row["statuses"], is_number=False, tone=_status_tone),
+        column(
+            "test accuracy",
+            rows,
+            lambda row: share(row["test_accuracy"], row["test_accuracy_mad"]),
+            key="test_accuracy",
+            tone=lambda row: "good" if row["test_accuracy"] is not None and row["test_accuracy"] == best else "",
+        ),
         *_interval("accuracy interval", rows, "test_accuracy", share),
-        column("train", rows, lambda row: duration_spread(row["train_s"], row["train_s_mad"])),
+        column("train", rows, lambda row: duration_spread(row["train_s"], row["train_s_mad"]), key="train_s"),
         *_interval("train interval", rows, "train_s", duration),
-        column("fit", rows, lambda row: duration(row["fit_s"])),
-        column("wall", rows, lambda row: duration(row["wall_s"])),
+        column("fit", rows, lambda row: duration(row["fit_s"]), key="fit_s"),
+        column("wall", rows, lambda row: duration(row["wall_s"]), key="wall_s"),
         *_epochs(rows),
-        column("epoch", rows, lambda row: duration(row["epoch_s"])),
-        column("images/s", rows, lambda row: rate(row["images_per_s"])),
+        column("epoch", rows, lambda row: duration(row["epoch_s"]), key="epoch_s"),
+        *_sparklines(rows, curves),
+        column("images/s", rows, lambda row: rate(row["images_per_s"]), key="images_per_s"),
         *_use(rows),
-        column("peak memory", rows, lambda row: size(row["peak_rss_bytes"])),
-        column("CPU", rows, lambda row: percent(row["cpu_percent"])),
+        column("peak memory", rows, lambda row: size(row["peak_rss_bytes"]), key="peak_rss_bytes"),
+        column("CPU", rows, lambda row: percent(row["cpu_percent"]), key="cpu_percent"),
     ]
     if any(row["device_kind"] == "gpu" for row in rows):
         columns += [
-            column("GPU", rows, lambda row: percent(row["gpu_utilization_percent"])),
-            column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"])),
+            column("GPU", rows, lambda row: percent(row["gpu_utilization_percent"]), key="gpu_utilization_percent"),
+            column("GPU memory", rows, lambda row: size(row["peak_gpu_bytes"]), key="peak_gpu_bytes"),
         ]
     return tuple(columns)
 
@@ -138,16 +161,34 @@ def _epochs(rows: Sequence[Row]) -> list[Column]:
     """How far budgets reached, where there are any."""
     if all(row["budget_s"] is None for row in rows):
         return []
-    return [column("epochs", rows, lambda row: rate(row["epochs_trained"]))]
+    return [column("epochs", rows, lambda row: rate(row["epochs_trained"]), key="epochs_trained")]
+
+
+def _sparklines(rows: Sequence[Row], curves: Mapping[int, Sequence[float]]) -> list[Column]:
+    """Accuracy by epoch, all on one scale, where there are several epochs."""
+    if all(len(curve) < 2 for curve in curves.values()):
+        return []
+    values = [value for curve in curves.values() for value in curve]
+    low, high = min(values), max(values)
+    return [
+        column(
+            "curve",
+            rows,
+            lambda row: sparkline(curves.get(row["cell"], ()), low=low, high=high) or MISSING,
+            is_number=False,
+        )
+    ]
 
 
 def _use(rows: Sequence[Row]) -> list[Column]:
     """How well devices were used, where anything tells."""
     columns = []
     if any(row["flops_per_s"] is not None for row in rows):
-        columns.append(column("GFLOP/s", rows, lambda row: rate(_giga(row["flops_per_s"]))))
+        columns.append(column("GFLOP/s", rows, lambda row: rate(_giga(row["flops_per_s"])), key="flops_per_s"))
     if any(row["attained_fraction"] is not None for row in rows):
-        columns.append(column("of peak", rows, lambda row: percent(_hundred(row["attained_fraction"]))))
+        columns.append(
+            column("of peak", rows, lambda row: percent(_hundred(row["attained_fraction"])), key="attained_fraction")
+        )
     if any(row["verdict"] is not None for row in rows):
         columns.append(column("limited by", rows, lambda row: row["verdict"] or MISSING, is_number=False))
     return columns
@@ -168,8 +209,10 @@ def _interval(heading: str, rows: Sequence[Row], name: str, shown: Callable[[flo
     return [column(heading, rows, lambda row: span(shown(row[f"{name}_low"]), shown(row[f"{name}_high"])))]
 
 
-def _legend(rows: Sequence[Row]) -> str:
+def _legend(rows: Sequence[Row], *, has_curves: bool) -> str:
     legend = "train: training alone; fit: with validation; wall: everything, start-up included; CPU: 100 % is one core"
+    if has_curves:
+        legend += "; curve: accuracy by epoch, on validation images where some were held back"
     if any("frozen_until=" in row["recipe"] for row in rows):
         legend += "; fit and wall: with what a frozen part puts out"
     if any(row["device_kind"] == "gpu" for row in rows):

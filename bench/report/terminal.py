@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bench.report.column import Column
     from bench.report.section import Findings, Section
 
+_STYLES = {"": "", "good": "bold green", "bad": "red", "doubt": "yellow"}
 NAME_WIDTH = 24  # longer names are folded, so that they leave room for numbers
 
 
@@ -109,8 +110,9 @@ def _table(columns: Sequence[Column]) -> Table:
             table.add_column(Text(column.heading.replace(" ", "\n")), justify="right", no_wrap=True)
         else:
             table.add_column(Text(column.heading), max_width=NAME_WIDTH, overflow="fold")
-    for texts in zip(*(column.texts for column in columns), strict=True):
-        table.add_row(*map(Text, texts))
+    for row, texts in enumerate(zip(*(column.texts for column in columns), strict=True)):
+        styles = [_STYLES[column.tone(row)] for column in columns]
+        table.add_row(*map(Text, texts, styles))
     return table
 
 

@@ -12,13 +12,16 @@ from bench.analysis.forecasts import forecast_frame
 from bench.analysis.frontier import frontier
 from bench.analysis.tuned import tuned_frame
 from bench.errors import StoreError
+from bench.report.charts.files import png, svg
+from bench.report.charts.gallery import figures, forecast_figures
 from bench.report.markdown import findings_markdown, summary_markdown
+from bench.report.page.page import NO_EXTRAS, page
 from bench.report.question import NOTHING_ASKED, Question
 from bench.report.summary import Summary, summarize
 from bench.store import RunFolder, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -26,16 +29,25 @@ if TYPE_CHECKING:
     from bench.analysis.forecasts import Forecast
     from bench.analysis.frame import Report
     from bench.analysis.tuned import Tuned
+    from bench.report.charts.figure import Figure
+    from bench.report.charts.theme import Mode
+    from bench.report.page.page import Extras
     from bench.report.section import Findings
 
 
 def write_report(
-    folder: Path, report: Report, question: Question = NOTHING_ASKED, *, summary: Summary | None = None
+    folder: Path,
+    report: Report,
+    question: Question = NOTHING_ASKED,
+    *,
+    summary: Summary | None = None,
+    extras: Extras | None = None,
+    modes: Sequence[Mode] = ("light",),
 ) -> list[Path]:
-    """Write `report.md`, and as CSV and Parquet what was measured and what follows from it, below `folder/report/`.
+    """Write the page, `report.md`, charts, and tables as CSV and Parquet, below `folder/report/`.
 
-    Measured are `trials`, `epochs` and `samples`; `cells` are over seeds, and so are `curves`, which
-    are over time, and the `frontier`, which is by what is asked.
+    Measured are `trials`, `epochs`, `samples`, `phases` and `step_times`; `cells` are over seeds, and so are `curves`,
+    which are over time, and the `frontier`, which is by what is asked.
 
     A reader never meets half a file. In CSV, what was not measured is empty and several flags are joined by `; `;
     Parquet keeps types and lists.
@@ -45,6 +57,8 @@ def write_report(
         report: What to write.
         question: What is to be answered besides; its prices are those of the curves, its cost that of the frontier.
         summary: What the report says, where that is known already.
+        extras: Pictures and logs of the page. Defaults to none.
+        modes: The backgrounds that charts are drawn for, as SVG and PNG. Defaults to a light one.
 
     Returns:
         The files.
@@ -52,27 +66,42 @@ def write_report(
     Raises:
         StoreError: The folder cannot be written.
     """
-    text = summary_markdown(summary or summarize(report, question), report)
+    said = summary or summarize(report, question)
+    drawn = figures(report, question)
     points = curve_points(report.trials, report.epochs, question.prices)
     frames = {
         "trials": report.trials,
         "cells": cells(report.trials),
         "epochs": report.epochs,
         "samples": report.samples,
+        "phases": report.phases,
+        "step_times": report.step_times,
         "curves": median_curves(points),
         "frontier": frontier(median_curves(points, question.by)),
     }
-    return _write_below(folder, {"report.md": text.encode()}, frames)
+    contents = {
+        "report.html": page(report, said, drawn, extras or NO_EXTRAS).encode(),
+        "report.md": summary_markdown(said, report).encode(),
+        **_chart_files(drawn, modes),
+    }
+    return _write_below(folder, contents, frames)
 
 
-def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], summary: Summary) -> list[Path]:
-    """Write `forecast.md`, and what is forecast as CSV and Parquet, below `folder/report/`.
+def write_forecast(
+    folder: Path,
+    report: Report,
+    forecasts: Sequence[Forecast],
+    summary: Summary,
+    question: Question = NOTHING_ASKED,
+) -> list[Path]:
+    """Write a page, `forecast.md`, the chart, and what is forecast as CSV and Parquet, below `folder/report/`.
 
     Args:
         folder: The run folder.
         report: The calibrations, or what was measured so far.
         forecasts: What follows from them.
         summary: What the forecast says.
+        question: What was to be answered besides.
 
     Returns:
         The files.
@@ -80,8 +109,13 @@ def write_forecast(folder: Path, report: Report, forecasts: Iterable[Forecast], 
     Raises:
         StoreError: The folder cannot be written.
     """
-    text = summary_markdown(summary, report)
-    return _write_below(folder, {"forecast.md": text.encode()}, {"forecasts": forecast_frame(forecasts)})
+    drawn = forecast_figures(report, forecasts, question)
+    contents = {
+        "forecast.html": page(report, summary, drawn).encode(),
+        "forecast.md": summary_markdown(summary, report).encode(),
+        **_chart_files(drawn, ["light"]),
+    }
+    return _write_below(folder, contents, {"forecasts": forecast_frame(forecasts)})
 
 
 def write_tuning(folder: Path, report: Report, tuned: Tuned, summary: Summary) -> list[Path]:
@@ -127,10 +161,25 @@ def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFr
     return _write(folder, {f"{name}.md": findings_markdown(findings).encode()}, {name: frame})
 
 
+def _chart_files(drawn: Iterable[Figure], modes: Iterable[Mode]) -> dict[str, bytes]:
+    files = {}
+    for mode in modes:
+        ending = "" if mode == "light" else f"-{mode}"
+        for figure in drawn:
+            files[f"charts/{figure.name}{ending}.svg"] = svg(figure, mode)
+            files[f"charts/{figure.name}{ending}.png"] = png(figure, mode)
+    return files
+
+
 def _write_below(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
     place = RunFolder(folder).report
     try:
         place.mkdir(exist_ok=True)
+        if charts := {name for name in contents if name.startswith("charts/")}:
+            (place / "charts").mkdir(exist_ok=True)
+            for old in (place / "charts").iterdir():  # of an earlier report, which may have had more
+                if f"charts/{old.name}" not in charts:
+                    old.unlink()
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
     return _write(place, contents, frames)
