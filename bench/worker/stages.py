@@ -57,7 +57,15 @@ def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if images.shape[1:3] == size:
         return images
     smaller = np.empty((len(images), *size, images.shape[-1]), np.uint8)
+    rows, columns = (_shares(old, new) for old, new in zip(images.shape[1:3], size, strict=True))
     for start in range(0, len(images), CHUNK):
-        part = tf.image.resize(images[start : start + CHUNK], size, antialias=True)
+        # As two matrix products: tf.image.resize says the same on one core, in several times the time.
+        part = tf.einsum("yh,nhwc,xw->nyxc", rows, tf.cast(images[start : start + CHUNK], tf.float32), columns)
         smaller[start : start + CHUNK] = tf.cast(tf.round(tf.clip_by_value(part, 0, 255)), tf.uint8).numpy()
     return smaller
+
+
+def _shares(old: int, new: int) -> tf.Tensor:
+    """How much of each old pixel is in each new one, along one axis: float32 (new, old)."""
+    unit = tf.eye(old)[:, :, None]
+    return tf.image.resize(unit, (new, old), antialias=True)[:, :, 0]

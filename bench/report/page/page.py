@@ -20,6 +20,7 @@ from bench.report.charts.theme import config
 from bench.report.format import plain
 from bench.report.markdown import made_with, sources
 from bench.report.page.panels import panel
+from bench.report.page.setting import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -92,6 +93,7 @@ def page(report: Report, summary: Summary, drawn: Sequence[Figure], extras: Extr
             made=plain(made_with(report.run)),
             command=plain(shlex.join(report.run.command)),
             sources=[plain(line) for line in sources(report.run)],
+            settings=settings(report.run),
             missing=[plain(line) for line in dict.fromkeys(chain.from_iterable(row["missing"] for row in trials))],
             bundle=_bundle(),
             css=_asset("page.css"),
