@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from statistics import median
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -19,21 +18,18 @@ from bench.analysis.rewind import covered_s, surviving_events, surviving_samples
 from bench.analysis.sample_rows import sample_row
 from bench.analysis.steady import steady
 from bench.analysis.step_times import as_of_one_size, of_whole_images, step_times_s
+from bench.analysis.totals import highest, mean, of, sum_by, sum_images
 from bench.analysis.use import Use, hardware_use
 from bench.recipe import describe, describe_fields
 from bench.records import Attempt, Built, Epoch, Flops, Memory, Phase, PhaseDone, Sentinel, Steps, Tested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bench.peaks import DevicePeak
-    from bench.records import Event, MemoryEstimate, TrialData
+    from bench.records import MemoryEstimate, TrialData
 
 Row = dict[str, Any]
-Kind = TypeVar("Kind")
-Key = TypeVar("Key")
-
-
 _METERED: tuple[Phase, ...] = ("features", "train", "validate", "test")
 
 
@@ -72,18 +68,18 @@ class TrialRows:
         self._data = data
         self._estimate = estimate
         self._events = surviving_events(data.events)
-        self._attempts = _of(Attempt, self._events)
+        self._attempts = of(Attempt, self._events)
         self._segments = surviving_samples(data.samples, self._attempts)
         self._samples = [sample_row(data.trial.key, sample) for segment in self._segments for sample in segment]
-        self._phases = _of(PhaseDone, self._events)
-        self._steps = _of(Steps, self._events)
-        self._epochs = _of(Epoch, self._events)
-        self._flops = flops_as_trained(_of(Flops, self._events), self._steps)
+        self._phases = of(PhaseDone, self._events)
+        self._steps = of(Steps, self._events)
+        self._epochs = of(Epoch, self._events)
+        self._flops = flops_as_trained(of(Flops, self._events), self._steps)
         self._gpu_energy = gpu_energy(self._segments)
         self._package_energy = package_energy(self._segments)
         self._features_saved_s = features_saved_s(self._events)
-        self._phases_s = _sum_by(self._phases, lambda phase: phase.phase)
-        self._sentinels_s = {event.when: event.seconds for event in _of(Sentinel, self._events)}
+        self._phases_s = sum_by(self._phases, lambda phase: phase.phase)
+        self._sentinels_s = {event.when: event.seconds for event in of(Sentinel, self._events)}
         # On a GPU a step's stamp tells when it was handed over, not when it was done.
         device = data.trial.cell.device
         timed = self._steps if device.kind == "cpu" else []
@@ -117,9 +113,9 @@ class TrialRows:
     def epochs(self) -> list[Row]:
         """A row for each finished epoch; `columns.EPOCHS` says what each column means."""
         trial = self._data.trial
-        train_s = _sum_by((p for p in self._phases if p.phase == "train"), lambda phase: phase.epoch)
-        validate_s = _sum_by((p for p in self._phases if p.phase == "validate"), lambda phase: phase.epoch)
-        checkpoint_s = _sum_by((p for p in self._phases if p.phase == "checkpoint"), lambda phase: phase.epoch)
+        train_s = sum_by((p for p in self._phases if p.phase == "train"), lambda phase: phase.epoch)
+        validate_s = sum_by((p for p in self._phases if p.phase == "validate"), lambda phase: phase.epoch)
+        checkpoint_s = sum_by((p for p in self._phases if p.phase == "checkpoint"), lambda phase: phase.epoch)
         left_over_s = self._left_over_s()
         return [
             {
@@ -193,7 +189,7 @@ class TrialRows:
         }
 
     def _learned(self) -> Row:
-        built, tested = _of(Built, self._events), _of(Tested, self._events)
+        built, tested = of(Built, self._events), of(Tested, self._events)
         return {
             "parameters": built[-1].parameters if built else None,
             "test_accuracy": tested[-1].accuracy if tested else None,
@@ -208,7 +204,7 @@ class TrialRows:
         wall_s = result.wall_s if result and result.attempts else None
         ended_well = result is not None and result.status == "ok"
         whole = self._whole_epochs()
-        epochs_s = _sum_by(self._fit_phases(*whole), lambda phase: phase.epoch).values() if whole else ()
+        epochs_s = sum_by(self._fit_phases(*whole), lambda phase: phase.epoch).values() if whole else ()
         return {
             **{f"{phase}_s": self._phases_s.get(phase) for phase in get_args(Phase)},
             "fit_s": self._fit_s(),
@@ -231,19 +227,19 @@ class TrialRows:
             "launch_fraction": self._use.launch_fraction,
             "data_wait_fraction": self._use.wait_fraction,
             "verdict": self._use.verdict,
-            "cpu_percent": _mean(sample["cpu_percent"] for sample in training),
-            "gpu_utilization_percent": _mean(sample["gpu_utilization_percent"] for sample in training),
+            "cpu_percent": mean(sample["cpu_percent"] for sample in training),
+            "gpu_utilization_percent": mean(sample["gpu_utilization_percent"] for sample in training),
         }
 
     def _memory(self) -> Row:
-        peaks = _of(Memory, self._events)
+        peaks = of(Memory, self._events)
         return {
-            "peak_rss_bytes": _highest([event.peak_rss_bytes for event in peaks] + self._sampled("peak_rss_bytes")),
+            "peak_rss_bytes": highest([event.peak_rss_bytes for event in peaks] + self._sampled("peak_rss_bytes")),
             "estimated_bytes": self._estimate.total_bytes if self._estimate else None,
-            "peak_pss_bytes": _highest(self._sampled("pss_bytes")),
-            "peak_gpu_bytes": _highest(event.peak_gpu_bytes for event in peaks),
+            "peak_pss_bytes": highest(self._sampled("pss_bytes")),
+            "peak_gpu_bytes": highest(event.peak_gpu_bytes for event in peaks),
             "estimated_gpu_bytes": self._estimate.gpu_total_bytes if self._estimate else None,
-            "gpu_memory_used_bytes": _highest(self._sampled("gpu_memory_used_bytes")),
+            "gpu_memory_used_bytes": highest(self._sampled("gpu_memory_used_bytes")),
         }
 
     def _disturbed(self) -> Row:
@@ -371,7 +367,7 @@ class TrialRows:
 
     def _images_trained(self) -> int:
         """Images of the epochs whose training ended, also where the epoch itself was not finished."""
-        images = _sum_images(self._steps) | {epoch.epoch: epoch.images for epoch in self._epochs}
+        images = sum_images(self._steps) | {epoch.epoch: epoch.images for epoch in self._epochs}
         return sum(images.get(phase.epoch or 0, 0) for phase in self._phases if phase.phase == "train")
 
     def _samples_while_training(self) -> list[Row]:
@@ -381,30 +377,3 @@ class TrialRows:
         # Train phases follow one another: a sample lies in one if more have begun than have ended before it.
         inside = np.searchsorted(starts, times, side="right") > np.searchsorted(ends, times, side="left")
         return [sample for sample, is_inside in zip(self._samples, inside, strict=True) if is_inside]
-
-
-def _of(kind: type[Kind], events: Iterable[Event]) -> list[Kind]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def _sum_by(phases: Iterable[PhaseDone], key: Callable[[PhaseDone], Key]) -> dict[Key, float]:
-    totals: defaultdict[Key, float] = defaultdict(float)
-    for phase in phases:
-        totals[key(phase)] += phase.end_s - phase.start_s
-    return dict(totals)
-
-
-def _sum_images(steps: Iterable[Steps]) -> dict[int, int]:
-    totals: defaultdict[int, int] = defaultdict(int)
-    for block in steps:
-        totals[block.epoch] += block.images
-    return dict(totals)
-
-
-def _highest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

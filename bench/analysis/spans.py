@@ -9,6 +9,7 @@ import numpy as np
 from bench.analysis.rewind import surviving_events
 from bench.analysis.span_columns import QUANTILES
 from bench.analysis.step_times import step_times_s
+from bench.analysis.totals import of
 from bench.records import PhaseDone, Steps
 
 if TYPE_CHECKING:
@@ -20,15 +21,14 @@ if TYPE_CHECKING:
 
 def phase_rows(data: TrialData) -> Iterator[Row]:
     """A row for each phase that counts, in the order in which they ended; see `span_columns.PHASES`."""
-    for event in surviving_events(data.events):
-        if isinstance(event, PhaseDone):
-            yield {
-                "key": data.trial.key,
-                "phase": event.phase,
-                "epoch": event.epoch,
-                "start_s": event.start_s,
-                "end_s": event.end_s,
-            }
+    for done in of(PhaseDone, surviving_events(data.events)):
+        yield {
+            "key": data.trial.key,
+            "phase": done.phase,
+            "epoch": done.epoch,
+            "start_s": done.start_s,
+            "end_s": done.end_s,
+        }
 
 
 def step_time_rows(data: TrialData) -> Iterator[Row]:
@@ -38,7 +38,7 @@ def step_time_rows(data: TrialData) -> Iterator[Row]:
     """
     if data.trial.cell.device.kind == "gpu":
         return
-    steps = [event for event in surviving_events(data.events) if isinstance(event, Steps)]
+    steps = of(Steps, surviving_events(data.events))
     heights = {block.image_height for block in steps}
     for height in sorted(heights, key=lambda height: (height is None, height or 0)):
         times_s = step_times_s([block for block in steps if block.image_height == height])
