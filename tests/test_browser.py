@@ -181,16 +181,24 @@ def test_every_picture_and_field_has_a_name(opened: Open) -> None:
 
 
 def test_print_shows_charts_and_no_controls(opened: Open) -> None:
-    """On paper there is nothing to press."""
-    shown = opened(example())
+    """On paper there is nothing to press, nothing is cut off, and closed panels are not drawn."""
+    shown = opened(example(), scheme="dark", width=718)
     shown.locator("[data-chart=tradeoff] svg.marks").wait_for()
     shown.emulate_media(media="print")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    for place in shown.locator("main > section > figure .chart").all():
+        place.locator("svg.marks").wait_for()
+    assert shown.locator("details .chart svg.marks").count() == 0
     assert not shown.locator("#filter").is_visible()
-    assert shown.locator("[data-chart=tradeoff] svg.marks").is_visible()
+    first = shown.locator("[data-chart=tradeoff] svg.marks")
+    assert first.evaluate("element => getComputedStyle(element).backgroundColor") == "rgb(255, 255, 255)"
+    too_wide = """() => [...document.querySelectorAll('table, .chart svg.marks')].filter(
+        (element) => element.checkVisibility() && element.getBoundingClientRect().right > innerWidth).length"""
+    assert shown.evaluate(too_wide) == 0
 
 
 def test_two_hundred_trials_open_within_two_seconds(opened: Open) -> None:
-    """However many trials there are, the page is there, its first chart drawn, within two seconds."""
+    """However many trials there are, the page is there within two seconds, and its first chart soon after."""
     data = many_trials(200)
     opened(example())  # the browser has started
     shown = opened(data)

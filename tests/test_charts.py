@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from itertools import product
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pandas as pd
 import pytest
+from PIL import Image
 
 from bench.analysis.cells import cells
 from bench.analysis.frame import frames, rows_of
@@ -22,12 +24,13 @@ from bench.report.charts.cells import cell_marks
 from bench.report.charts.figure import Figure
 from bench.report.charts.files import bare, png, specification, svg
 from bench.report.charts.gallery import figures
-from bench.report.charts.learning import accuracy_chart
+from bench.report.charts.learning import accuracy_chart, thinned
 from bench.report.charts.resources import resources_figure
+from bench.report.charts.scaling import scaling_chart
 from bench.report.charts.theme import BACKGROUND, COLOURS, PHASES, config
 from bench.report.charts.tradeoff import tradeoff_chart
 from points_for_tests import cells_of, curve, forecast, points
-from records_for_tests import GPU, ended_trial, ok_trial, run_data, trial
+from records_for_tests import GPU, ended_trial, ok_trial, run_data, start_up, trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +85,7 @@ def values(chart: Any, field: str) -> list[dict[str, Any]]:
 def test_every_figure_is_drawn_as_svg_and_png() -> None:
     """A run with everything in it has all its charts, and each can be drawn in both forms and on both backgrounds."""
     one = Device(kind="cpu", threads=1, cpus=(0,))
-    drawn = figures(
+    found = figures(
         report(
             *of_seeds("small"),
             *of_seeds("small", device=one, train_s=18.0),
@@ -90,17 +93,23 @@ def test_every_figure_is_drawn_as_svg_and_png() -> None:
             ended_trial(trial("broken"), status="failed", reason="no"),
         )
     )
-    names = [figure.name for figure in drawn]
+    names = [figure.name for figure in found]
     assert names == ["tradeoff", "accuracy", "loss", "phases", "speed", "scaling", "steps", "energy"]
-    for figure in drawn:
+    for figure in found:
         assert figure.title
         assert figure.about.endswith(".")
-        light, dark = svg(figure).decode(), svg(figure, "dark").decode()
+        drawn = svg(figure)
+        light, dark = drawn.decode(), svg(figure, "dark").decode()
         assert light.startswith("<svg")
-        assert "small on cpu" in light or figure.name in {"scaling", "energy"}
+        assert "small on cpu" in light or figure.name == "energy"
         assert BACKGROUND["light"] in light
         assert BACKGROUND["dark"] in dark
-        assert png(figure).startswith(b"\x89PNG")
+        pixels = Image.open(io.BytesIO(png(drawn)))
+        assert pixels.format == "PNG"
+        width = re.search(r'<svg[^>]* width="(\d+)', light)
+        assert width is not None
+        assert pixels.width == 2 * int(width[1])
+        assert len(pixels.convert("RGB").getcolors(1 << 24) or ()) > 10  # something is on it, letters too
 
 
 def test_an_empty_run_has_no_charts() -> None:
@@ -139,8 +148,11 @@ def test_the_trade_off_shows_frontier_marks_and_forecasts() -> None:
     assert [(row["t_s"], row["accuracy"]) for row in rows] == [(600.0, 0.30), (1200.0, 0.38), (20_000.0, 0.61)]
     dashes = next(part["encoding"]["strokeDash"] for part in parts(spec) if "strokeDash" in part.get("encoding", {}))
     assert dashes["scale"] == {"domain": ["measured", "forecast"], "range": [[1, 0], [6, 4]]}
-    # A dash of the library's own drawing: the forecast's line and only it has one.
-    assert svg(Figure(name="forecast", title="", about="", chart=chart)).decode().count('stroke-dasharray="6,4"') >= 1
+    # The forecast's line, besides its swatch in the legend.
+    assert svg(Figure(name="forecast", title="", about="", chart=chart)).decode().count('stroke-dasharray="6,4"') == 2
+    assert all(
+        "detail" in part["encoding"] for part in parts(spec) if part.get("mark", {}).get("type") == "area"
+    )  # a band is not drawn across from what was measured to what is forecast
 
 
 @pytest.mark.parametrize(("longest_s", "marks"), [(60.0, []), (600.0, ["30 min"]), (3000.0, ["30 min", "8 h"])])
@@ -254,12 +266,15 @@ def test_step_times_are_quantiles_of_the_steps() -> None:
 def test_energy_is_told_only_where_it_was_measured() -> None:
     """A GPU has a counter here, the CPU has none."""
     found = report(ok_trial(trial("large", device=GPU), train_s=40.0, accuracy=0.5), ok_trial(trial()))
-    rows = rows_of(cells(found.trials))
+    rows = rows_of(found.trials)
     told = values(energy_chart(rows, cell_marks(rows)), "joules")
     assert [row["name"] for row in told] == ["large on gpu:0"]
-    cell = rows[0]
-    assert told[0]["joules"] == pytest.approx(cell["joules_per_epoch"] * cell["epochs_trained"] / 50)
+    assert told[0]["joules"] == pytest.approx(2 * (40.0 + 1.0) * 100.0 / 50, rel=0.01)  # two epochs at 100 W
     assert energy_chart(rows[1:], cell_marks(rows)) is None
+    # A frozen part's share counts, and of a probe not its passes.
+    frozen = rows[0] | {"features_s": 5.0, "gpu_energy_features_joules": 500.0, "epochs_trained": 79.0}
+    more = values(energy_chart([frozen], cell_marks(rows)), "joules")
+    assert more[0]["joules"] - told[0]["joules"] == pytest.approx(10.0)
 
 
 def test_what_a_trial_used_is_drawn_over_its_phases() -> None:
@@ -280,6 +295,69 @@ def test_what_a_trial_used_is_drawn_over_its_phases() -> None:
     assert titles[0] == ["memory (GB)", "CPU (cores)", "GPU (%)", "GPU memory (GB)", "GPU power (W)"]
     assert titles[1] == ["memory (GB)", "CPU (cores)"]
     assert resources_figure(samples[:1], phases, name="used") is None
+
+
+def test_a_new_process_counts_its_energy_from_zero() -> None:
+    """Where a trial was taken up again there is no power of minus five thousand watts."""
+    found = report(ok_trial(trial(), train_s=10.0))
+    first = rows_of(found.samples)[0]
+    rows = [first | {"t_s": float(at), "package_energy_joules": 50.0 * (at % 50)} for at in range(1, 100)]
+    figure = resources_figure(rows, [], name="used")
+    assert figure is not None
+    assert {row["value"] for row in figure.datasets["package power (W)"]} == {50.0}
+
+
+def test_short_phases_are_no_narrower_than_a_pixel() -> None:
+    """A hundred epochs with a checkpoint each are not three hundred rectangles."""
+    found = report(ok_trial(trial(epochs=100), train_s=2000.0))
+    figure = resources_figure(rows_of(found.samples), rows_of(found.phases), name="used")
+    assert figure is not None
+    spans = figure.datasets["phases"]
+    assert len(spans) < 10
+    assert spans[-1]["end"] == pytest.approx(found.phases["end_s"].max() / 3600, rel=0.01)
+
+
+def test_a_failed_seed_does_not_shorten_the_others() -> None:
+    """Where one seed ended ok, two that failed at once leave its training in the chart."""
+    failed = (ended_trial(trial(seed=s), status="failed", reason="no", events=start_up(trial(seed=s))) for s in (1, 2))
+    found = report(ok_trial(trial(), train_s=100.0), *failed)
+    rows = values(phases_chart(rows_of(found.trials), cell_marks(rows_of(found.trials))), "part")
+    assert next(row["seconds"] for row in rows if row["part"] == "train") == pytest.approx(200.0)
+
+
+def test_each_workload_has_its_own_ideal() -> None:
+    """What was run on two and four threads is held against two threads, whatever another model was run on."""
+    devices = {count: Device(kind="cpu", threads=count, cpus=tuple(range(count))) for count in (1, 2, 4)}
+    found = report(
+        *(ok_trial(trial("a", device=devices[count]), train_s=40.0 / count) for count in (1, 4)),
+        *(ok_trial(trial("b", device=devices[count]), train_s=40.0 / count) for count in (2, 4)),
+    )
+    chart = scaling_chart(found.trials, cell_marks(rows_of(found.trials)))
+    ideals = values(chart, "fewest")
+    assert [(row["fewest"], row["threads"], row["speed_up"]) for row in ideals] == [
+        (1, 1, 1.0),
+        (1, 4, 4.0),
+        (2, 2, 1.0),
+        (2, 4, 2.0),
+    ]
+
+
+def test_a_linear_probe_is_no_curve() -> None:
+    """Strengths of regularisation are not drawn as epochs of a training, nor its passes as steps."""
+    found = report(ok_trial(trial()))
+    trials = [row | {"recipe": "optimizer=lbfgs"} for row in rows_of(found.trials)]
+    epochs = [row | {"l2": 0.1} for row in rows_of(found.epochs)]
+    assert accuracy_chart(trials, epochs, cell_marks(trials)) is None
+    assert steps_chart(trials, rows_of(found.step_times), cell_marks(trials)) is None
+
+
+def test_a_long_training_is_thinned_to_its_last_epoch() -> None:
+    """However many epochs there are, as many as asked for are drawn, and the last is among them."""
+    epochs = [{"epoch": number} for number in range(1, 1001)]
+    few = thinned(epochs, 40)
+    assert len(few) == 40
+    assert few[-1]["epoch"] == 1000
+    assert thinned(epochs[:7], 40) == epochs[:7]
 
 
 def test_a_long_line_keeps_its_peaks() -> None:
@@ -321,7 +399,7 @@ def test_a_hostile_name_is_text() -> None:
     for figure in figures(found):
         drawn = svg(figure).decode()
         assert "<script>" not in drawn
-        assert "&lt;script&gt;" in drawn or figure.name in {"scaling", "energy"}
+        assert "&lt;script&gt;" in drawn
 
 
 def test_a_chart_brings_its_data_and_asks_for_nothing() -> None:

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,10 +15,12 @@ import bench
 from bench.analysis.frame import frames
 from bench.cli.extras import find_extras
 from bench.data.loading import load
-from bench.records import DatasetSpec
+from bench.errors import DataError
+from bench.records import DatasetSpec, Tested
 from bench.report.charts.gallery import figures
 from bench.report.page.page import NO_EXTRAS, Extras, page
 from bench.report.summary import summarize
+from bench.report.write import write_forecast, write_report
 from pages_for_tests import HOSTILE, hostile_run, many_trials
 from records_for_tests import ended_trial, ok_trial, run_data, trial, write_run
 
@@ -93,7 +96,7 @@ def example() -> RunData:
 def test_the_answer_comes_first() -> None:
     """Before any table, one sentence says what is most accurate and what is quickest, and at what price."""
     text = " ".join(" ".join(outline(rendered(example())).texts).split())
-    answer = "large on cpu:2 is the most accurate: 50.0 % of the test images in 10 min 11 s, everything included"
+    answer = "large on cpu:2 is the most accurate: 50.0 % of the test images right in 10 min 11 s, everything included"
     assert answer in text
     assert text.index(answer) < text.index("test accuracy")
 
@@ -104,7 +107,7 @@ def test_every_place_for_a_chart_has_one_and_every_chart_a_place() -> None:
     found = outline(html)
     places = [attributes for attributes in found.named("div") if "data-chart" in attributes]
     assert {place["data-chart"] for place in places} == set(specs(html)["places"])
-    headings = {attributes.get("id") for attributes in found.named("h3")}
+    headings = {attributes.get("id") for level in ("h2", "h3") for attributes in found.named(level)}
     assert {place["aria-labelledby"] for place in places} <= headings
     assert set(specs(html)["configs"]) == {"light", "dark"}
 
@@ -199,7 +202,7 @@ def test_pictures_are_those_of_the_test_images(tmp_path: Path) -> None:
     galleries = list(extras.galleries.values())
     assert len(galleries) == 2
     assert all(picture.source for found in galleries for picture in (*found.right, *found.wrong, *found.mistakes))
-    assert [len(contrast.pictures) for contrast in extras.contrasts] == [10, 0]
+    assert [len(contrast.pictures) for contrast in extras.contrasts] == [10]  # and none the other way round
     assert extras.contrasts[0].title == "strong on cpu:2 right, weak on cpu:2 wrong"
     assert all(not picture.is_right for picture in extras.contrasts[0].pictures)
     html = rendered_from(path, extras)
@@ -220,6 +223,45 @@ def test_other_data_shows_no_pictures(tmp_path: Path) -> None:
     assert found.right[0].source == ""
     assert found.right[0].true.startswith("class ")
     rendered_from(path, extras)
+
+
+def test_each_trial_has_its_own_labels(tmp_path: Path) -> None:
+    """One that was tested on more images, or on others, shows none of another's; the rest keep theirs."""
+    path = run_with_predictions(tmp_path)
+    report = bench.load(path)
+    _, second = sorted((path / "trials").glob("*/predictions.npz"), key=lambda found: "strong" in found.parent.name)
+    for label in (np.zeros(300, int), np.zeros(200, int)):
+        np.savez(second, label=label, predicted=label, confidence=np.ones(len(label)))
+        galleries = list(find_extras(path, report).galleries.values())
+        assert [bool(found.right[0].source) for found in galleries] == [True, False]
+        assert find_extras(path, report).contrasts == []
+
+
+def test_pictures_never_cost_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong with the data set, and however large it is, there is a page without images."""
+    path = run_with_predictions(tmp_path)
+    report = bench.load(path)
+    for error in (PermissionError(13, "no"), MemoryError(), DataError("damaged")):
+
+        def fail(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("bench.cli.extras.load", fail)
+        assert next(iter(find_extras(path, report).galleries.values())).right[0].source == ""
+    monkeypatch.undo()
+    monkeypatch.setattr("bench.cli.extras.LARGEST_BYTES", 1000)
+    assert next(iter(find_extras(path, report).galleries.values())).right[0].source == ""
+
+
+def test_a_forecast_leaves_the_report_as_it_is(tmp_path: Path) -> None:
+    """Charts of one are not taken away by the other, nor what somebody else put there."""
+    folder = write_run(tmp_path / "run", example())
+    report = bench.load(folder.path)
+    written = write_report(folder.path, report)
+    mine = folder.report / "charts" / "mine.svg"
+    mine.write_text("mine")
+    write_forecast(folder.path, report, [], summarize(report))
+    assert all(path.exists() for path in (*written, mine))
 
 
 def test_predictions_beyond_the_classes_are_left_out(tmp_path: Path) -> None:
@@ -243,6 +285,23 @@ def test_two_hundred_trials_fit_in_a_small_page() -> None:
     assert html.count('<details class="trial"') == 200
     assert len(html.encode()) < 4_000_000
     assert len(specs(html)["specs"]) < 15
+
+
+def test_a_hundred_epochs_are_a_few_kilobytes() -> None:
+    """What the page holds of a trial is bounded, however long it trained."""
+    html = rendered(run_data(ok_trial(trial(epochs=500), train_s=50.0)))
+    places = specs(html)["places"]
+    own = [json.dumps(places[name]) for name in places if name.startswith("trial-1-")]
+    assert len(own) == 3
+    assert sum(map(len, own)) < 80_000
+
+
+def test_a_calibration_is_not_said_to_be_tested() -> None:
+    """A trial without a test says so in its panel."""
+    whole = ok_trial(trial())
+    events = tuple(event for event in whole.events if not isinstance(event, Tested))
+    html = rendered(run_data(msgspec.structs.replace(whole, events=events)))
+    assert "nothing was tested" in html
 
 
 def test_an_empty_run_has_a_page() -> None:

@@ -38,7 +38,7 @@ def images(count: int = 8, *, size: int = 32, channels: int = 3) -> np.ndarray:
 
 def decoded(source: str) -> Image.Image:
     """The picture of a data URI."""
-    return Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/png;base64,"))))
+    return Image.open(io.BytesIO(base64.b64decode(source.partition(";base64,")[2])))
 
 
 def test_right_wrong_and_the_surest_mistakes_are_chosen() -> None:
@@ -107,6 +107,24 @@ def test_without_images_there_are_names() -> None:
     assert found.confused[0] == ("maple", "oak", 1)
 
 
+def test_a_thousand_classes_keep_their_diagonal() -> None:
+    """Of more classes than the matrix has pixels, neighbours are summed before shades are taken."""
+    label = np.arange(1000, dtype=np.int32)
+    seen = Predicted(label=label, predicted=label, confidence=np.ones(1000, np.float32))
+    found = gallery(seen, TestedImages(images=None, class_names=tuple(map(str, range(1000)))))
+    matrix = np.asarray(decoded(found.matrix))
+    assert matrix.shape == (200, 200, 3)
+    assert np.array_equal(np.diagonal(matrix).T, np.tile([0, 60, 110], (200, 1)))
+    assert (matrix.sum(axis=-1) < 765).sum() == 200
+
+
+def test_classes_of_one_name_are_told_apart() -> None:
+    """What is right follows from labels, and names that are there twice have a number."""
+    found = gallery(predicted(), TestedImages(images=None, class_names=("cat", "cat", "c", "d")))
+    assert not any(picture.is_right for picture in found.wrong)
+    assert {name for name, _ in found.classes} == {"cat", "cat (1)", "c", "d"}
+
+
 @pytest.mark.parametrize(("size", "channels", "mode"), [(28, 1, "L"), (32, 3, "RGB"), (224, 3, "RGB")])
 def test_pictures_keep_their_size_up_to_a_limit(size: int, channels: int, mode: str) -> None:
     """Small images stay as they are, large ones become smaller; grey ones stay grey."""
@@ -132,6 +150,19 @@ def test_predictions_that_cannot_be_read_are_none(tmp_path: Path, content: bytes
     assert read_predicted(path) is None
 
 
+def test_a_damaged_file_is_none_wherever_it_is_damaged(tmp_path: Path) -> None:
+    """Whichever byte was changed, reading ends in predictions or in none, never in an error."""
+    path = tmp_path / "predictions.npz"
+    zeros = np.zeros(50, int)
+    np.savez_compressed(path, label=zeros, predicted=zeros, confidence=np.linspace(0, 1, 50))
+    content = path.read_bytes()
+    found = []
+    for at in range(0, len(content), 3):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        found.append(read_predicted(path))
+    assert None in found
+
+
 def test_predictions_that_make_no_sense_are_none(tmp_path: Path) -> None:
     """Arrays of other lengths, without images, below zero or of objects are refused."""
     good = {"label": np.zeros(3, int), "predicted": np.zeros(3, int), "confidence": np.zeros(3)}
@@ -142,6 +173,8 @@ def test_predictions_that_make_no_sense_are_none(tmp_path: Path) -> None:
         {"label": np.zeros(2, int)},
         {"label": np.full(3, -1)},
         {"label": np.array([{}, {}, {}], object)},
+        {"label": np.array(["a", "b", "c"])},
+        {"confidence": np.zeros(3, int)},
         {name: values[:0] for name, values in good.items()},
     ):
         np.savez(path, **good | change)

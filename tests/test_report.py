@@ -65,7 +65,7 @@ def example() -> RunData:
 
 AT_80 = """\
 example
-mbn on cpu:2 is the most accurate: 61.2 % of the test images in 11.7 h,
+mbn on cpu:2 is the most accurate: 61.2 % of the test images right in 11.7 h,
 everything included; tiny on gpu:1 is the quickest: 2.0 % in 13.1 s, 3,207 times
 as quick
 Example CPU, 2 of 4 cores usable, 16.0 GB memory
@@ -141,8 +141,8 @@ seeds: what most of them have, range from worst to best
 
 AT_150 = """\
 example
-mbn on cpu:2 is the most accurate: 61.2 % of the test images in 11.7 h, everything included; tiny on gpu:1 is the quickest: 2.0 % in 13.1 s, 3,207
-times as quick
+mbn on cpu:2 is the most accurate: 61.2 % of the test images right in 11.7 h, everything included; tiny on gpu:1 is the quickest: 2.0 % in 13.1 s,
+3,207 times as quick
 Example CPU, 2 of 4 cores usable, 16.0 GB memory
 cifar100: 1,000 training, 100 validation, 200 test images; 100 classes
 epochs 2; batch size 100; seeds 0, 1

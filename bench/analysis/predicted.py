@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -66,15 +67,21 @@ class Predicted:
         return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
+# What NumPy, zipfile and zlib raise for a file of which any byte may be another one.
+_DAMAGED = (OSError, KeyError, TypeError, ValueError, EOFError, RuntimeError, MemoryError, BadZipFile, zlib.error)
+
+
 def read_predicted(path: Path) -> Predicted | None:
     """Read `predictions.npz` of a trial; None where it is missing or cannot be read."""
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             label, predicted, confidence = file["label"], file["predicted"], file["confidence"]
-    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile):
+    except _DAMAGED:
         return None
-    shapes = {array.shape for array in (label, predicted, confidence)}
-    if len(shapes) > 1 or label.ndim != 1 or not label.size or min(label.min(), predicted.min()) < 0:
+    arrays = (label, predicted, confidence)
+    if [array.dtype.kind for array in arrays] != ["i", "i", "f"] or len({array.shape for array in arrays}) > 1:
+        return None
+    if label.ndim != 1 or not label.size or min(label.min(), predicted.min()) < 0:
         return None
     return Predicted(label=label, predicted=predicted, confidence=confidence)
 

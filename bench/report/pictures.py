@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # images of a kind
 PAIRS = 12  # of classes that are confused
-LARGEST = 100  # pixels of a picture's longer side; the page enlarges smaller ones, each pixel as a square
+LARGEST = 64  # pixels of a picture's longer side; the page enlarges smaller ones, each pixel as a square
+MATRIX = 200  # pixels of a confusion matrix: of more classes, several are taken together
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,17 +52,14 @@ class Picture:
         true: Name of its class.
         predicted: Name of the class that the model took it for.
         confidence: The model's, 0 to 1.
+        is_right: Whether the model was right.
     """
 
     source: str
     true: str
     predicted: str
     confidence: float
-
-    @property
-    def is_right(self) -> bool:
-        """Whether the model was right."""
-        return self.true == self.predicted
+    is_right: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +93,12 @@ def gallery(predicted: Predicted, tested: TestedImages) -> Gallery:
         predicted: Its predictions.
         tested: What they are about.
     """
-    names = tuple(map(plain, tested.class_names))
+    names = unique(map(plain, tested.class_names))
     confusion = predicted.confusion(len(names))
     groups: tuple[tuple[str, float], ...] = ()
     if tested.group_of:
         summed = by_group(confusion, tested.group_of, len(tested.group_names))
-        groups = _sorted(map(plain, tested.group_names), accuracy_by_class(summed))
+        groups = _sorted(unique(map(plain, tested.group_names)), accuracy_by_class(summed))
     return Gallery(
         right=pictures(predicted, tested, predicted.right(SHOWN)),
         wrong=pictures(predicted, tested, predicted.wrong(SHOWN)),
@@ -114,12 +112,14 @@ def gallery(predicted: Predicted, tested: TestedImages) -> Gallery:
 
 def pictures(predicted: Predicted, tested: TestedImages, indices: Iterable[int]) -> tuple[Picture, ...]:
     """Show some of the test images with what was predicted for them."""
+    names = unique(map(plain, tested.class_names))
     return tuple(
         Picture(
-            source="" if tested.images is None else _uri(tested.images[index]),
-            true=plain(tested.class_names[predicted.label[index]]),
-            predicted=plain(tested.class_names[predicted.predicted[index]]),
+            source="" if tested.images is None else _photograph(tested.images[index]),
+            true=names[predicted.label[index]],
+            predicted=names[predicted.predicted[index]],
             confidence=float(predicted.confidence[index]),
+            is_right=bool(predicted.is_right[index]),
         )
         for index in indices
     )
@@ -130,19 +130,35 @@ def _sorted(names: Iterable[str], shares: Sequence[float | None]) -> tuple[tuple
     return tuple(sorted(known, key=lambda pair: -pair[1]))
 
 
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Names, those that are there already with their number behind."""
+    found: dict[str, None] = {}
+    for number, name in enumerate(names):
+        found[f"{name} ({number})" if name in found else name] = None
+    return tuple(found)
+
+
 def _matrix(confusion: NDArray[np.int64], group_of: Sequence[int]) -> str:
     """Shares of each row as shades of blue on white; their square root, so that rare confusions are seen too."""
     order = np.argsort(group_of, kind="stable") if len(group_of) else np.arange(len(confusion))
-    ordered = confusion[np.ix_(order, order)]
+    together = -(-len(confusion) // MATRIX)
+    starts = np.arange(0, len(confusion), together)
+    ordered = np.add.reduceat(np.add.reduceat(confusion[np.ix_(order, order)], starts, axis=0), starts, axis=1)
     shares = ordered / np.maximum(ordered.sum(axis=1, keepdims=True), 1)
     white, blue = np.array([255.0, 255.0, 255.0]), np.array([0.0, 60.0, 110.0])
     shades = white + np.sqrt(shares)[..., None] * (blue - white)
-    return _uri(np.rint(shades).astype(np.uint8))
+    return _uri(Image.fromarray(np.rint(shades).astype(np.uint8)), "PNG")
 
 
-def _uri(image: NDArray[np.uint8]) -> str:
-    picture = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
+def _photograph(image: NDArray[np.uint8]) -> str:
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    if max(picture.size) <= LARGEST:
+        return _uri(picture, "PNG")
     picture.thumbnail((LARGEST, LARGEST))
+    return _uri(picture, "JPEG")
+
+
+def _uri(picture: Image.Image, form: Literal["PNG", "JPEG"]) -> str:
     buffer = BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, form, optimize=True)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

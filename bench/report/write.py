@@ -13,7 +13,7 @@ from bench.analysis.frontier import frontier
 from bench.analysis.tuned import tuned_frame
 from bench.errors import StoreError
 from bench.report.charts.files import png, svg
-from bench.report.charts.gallery import figures, forecast_figures
+from bench.report.charts.gallery import FIGURES, figures, forecast_figures
 from bench.report.markdown import findings_markdown, summary_markdown
 from bench.report.page.page import NO_EXTRAS, page
 from bench.report.question import NOTHING_ASKED, Question
@@ -84,7 +84,7 @@ def write_report(
         "report.md": summary_markdown(said, report).encode(),
         **_chart_files(drawn, modes),
     }
-    return _write_below(folder, contents, frames)
+    return _write_below(folder, contents, frames, figure_names=FIGURES)
 
 
 def write_forecast(
@@ -115,7 +115,7 @@ def write_forecast(
         "forecast.md": summary_markdown(summary, report).encode(),
         **_chart_files(drawn, ["light"]),
     }
-    return _write_below(folder, contents, {"forecasts": forecast_frame(forecasts)})
+    return _write_below(folder, contents, {"forecasts": forecast_frame(forecasts)}, figure_names=["forecast"])
 
 
 def write_tuning(folder: Path, report: Report, tuned: Tuned, summary: Summary) -> list[Path]:
@@ -161,25 +161,37 @@ def write_findings(folder: Path, name: str, findings: Findings, frame: pd.DataFr
     return _write(folder, {f"{name}.md": findings_markdown(findings).encode()}, {name: frame})
 
 
+def _chart_names(figure_names: Iterable[str]) -> set[str]:
+    """All files that charts of these names may have."""
+    endings = ("", "-dark")
+    return {f"charts/{name}{end}.{kind}" for name in figure_names for end in endings for kind in ("svg", "png")}
+
+
 def _chart_files(drawn: Iterable[Figure], modes: Iterable[Mode]) -> dict[str, bytes]:
     files = {}
     for mode in modes:
         ending = "" if mode == "light" else f"-{mode}"
         for figure in drawn:
-            files[f"charts/{figure.name}{ending}.svg"] = svg(figure, mode)
-            files[f"charts/{figure.name}{ending}.png"] = png(figure, mode)
+            drawing = svg(figure, mode)
+            files[f"charts/{figure.name}{ending}.svg"] = drawing
+            files[f"charts/{figure.name}{ending}.png"] = png(drawing)
     return files
 
 
-def _write_below(folder: Path, contents: Mapping[str, bytes], frames: Mapping[str, pd.DataFrame]) -> list[Path]:
+def _write_below(
+    folder: Path,
+    contents: Mapping[str, bytes],
+    frames: Mapping[str, pd.DataFrame],
+    *,
+    figure_names: Iterable[str] = (),
+) -> list[Path]:
     place = RunFolder(folder).report
     try:
         place.mkdir(exist_ok=True)
-        if charts := {name for name in contents if name.startswith("charts/")}:
+        if any(name.startswith("charts/") for name in contents):
             (place / "charts").mkdir(exist_ok=True)
-            for old in (place / "charts").iterdir():  # of an earlier report, which may have had more
-                if f"charts/{old.name}" not in charts:
-                    old.unlink()
+        for name in _chart_names(figure_names) - set(contents):  # of an earlier report, which may have had more
+            (place / name).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{place} cannot be made: {error.strerror}; is {folder} a run folder of yours?") from error
     return _write(place, contents, frames)

@@ -11,7 +11,7 @@ import tensorflow as tf
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CHUNK = 4096  # images made smaller together
+CHUNK_BYTES = 64_000_000  # of images that are made smaller together, as float32
 NEVER = np.iinfo(np.int64).max
 
 
@@ -58,10 +58,11 @@ def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return images
     smaller = np.empty((len(images), *size, images.shape[-1]), np.uint8)
     rows, columns = (_shares(old, new) for old, new in zip(images.shape[1:3], size, strict=True))
-    for start in range(0, len(images), CHUNK):
+    chunk = max(1, CHUNK_BYTES // (4 * int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), chunk):
         # As two matrix products: tf.image.resize says the same on one core, in several times the time.
-        part = tf.einsum("yh,nhwc,xw->nyxc", rows, tf.cast(images[start : start + CHUNK], tf.float32), columns)
-        smaller[start : start + CHUNK] = tf.cast(tf.round(tf.clip_by_value(part, 0, 255)), tf.uint8).numpy()
+        part = tf.einsum("yh,nhwc,xw->nyxc", rows, tf.cast(images[start : start + chunk], tf.float32), columns)
+        smaller[start : start + chunk] = tf.cast(tf.round(tf.clip_by_value(part, 0, 255)), tf.uint8).numpy()
     return smaller
 
 

@@ -37,6 +37,11 @@ def log_time(field: str, title: str, seconds: Iterable[float]) -> alt.X:
     return alt.X(f"{field}:Q", title=title, axis=axis, scale=alt.Scale(type="log", domain=[low, high], nice=False))
 
 
+def time_unit(longest_s: float) -> tuple[float, str]:
+    """The unit of a linear time axis: its length in seconds, and its sign."""
+    return (1, "s") if longest_s < 300 else (60, "min") if longest_s < 3 * 3600 else (3600, "h")
+
+
 def _ticks(low: float, high: float) -> list[float]:
     ticks = [tick for tick in _TICKS_S if low <= tick <= high]
     if len(ticks) < _FEWEST_TICKS:  # a narrow stretch has decimal ones

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
 import altair as alt
 
-from bench.report.charts.axes import log_time
+from bench.report.charts.axes import log_time, time_unit
 from bench.report.charts.marks import chart_of, layered, sized
 from bench.report.charts.theme import COLOURS, PHASES, ROW_HEIGHT, WIDTH
 from bench.report.format import duration, energy, percent, rate, span
@@ -33,7 +34,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 def phases_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
-    """Draw where the time went, median over the seeds of each cell.
+    """Draw where the time went, median over the seeds of each cell that ended ok, or over all if none did.
 
     Args:
         trials: Rows of `Report.trials`.
@@ -42,7 +43,7 @@ def phases_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
     Returns:
         The chart; None where no trial began.
     """
-    began = [row for row in trials if row["wall_s"] is not None]
+    began = _settled([row for row in trials if row["wall_s"] is not None])
     values = [
         {"cell": cell, "part": part, "seconds": seconds, "order": order, "time": duration(seconds)}
         for cell in dict.fromkeys(row["cell"] for row in began)
@@ -53,7 +54,7 @@ def phases_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
     if not rows:
         return None
     shown = [part for part in _PARTS if any(row["part"] == part for row in rows)]
-    unit_s, unit = _unit(max(row["wall_s"] for row in began))
+    unit_s, unit = time_unit(max(row["wall_s"] for row in began))
     for row in rows:
         row["amount"] = row["seconds"] / unit_s
     scale = alt.Scale(domain=shown, range=[PHASES[part] for part in shown])
@@ -137,11 +138,12 @@ def steps_chart(trials: Sequence[Row], step_times: Sequence[Row], marks: CellMar
     Returns:
         The chart; None where no step was stamped.
     """
-    cell_of = {row["key"]: row["cell"] for row in trials}
+    # A pass of a linear probe over all images is no step.
+    cell_of = {row["key"]: row["cell"] for row in trials if "optimizer=lbfgs" not in row["recipe"]}
     most: dict[int, Row] = {}
     for row in step_times:
-        cell = cell_of[row["key"]]
-        if cell not in most or _rank(row) > _rank(most[cell]):
+        cell = cell_of.get(row["key"])
+        if cell is not None and (cell not in most or _rank(row) > _rank(most[cell])):
             most[cell] = row | {"cell": cell}
     if not most:
         return None
@@ -180,27 +182,35 @@ def steps_chart(trials: Sequence[Row], step_times: Sequence[Row], marks: CellMar
     )
 
 
-def energy_chart(cells: Sequence[Row], marks: CellMarks) -> Layer | None:
-    """Draw the energy of training and validation for each percentage point of test accuracy, by cell.
+def energy_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
+    """Draw the energy of a training, of features and validation too, for each percentage point of test accuracy.
 
     Args:
-        cells: Rows of `bench.analysis.cells.cells`.
+        trials: Rows of `Report.trials`; of each cell, the median of those that ended ok.
         marks: Of the run's cells.
 
     Returns:
         The chart; None where no energy was measured.
     """
-    rows = []
-    for row in marks.named(cells):
-        parts = (row["joules_per_epoch"], row["epochs_trained"], row["test_accuracy"])
-        if all(parts):
-            joules = row["joules_per_epoch"] * row["epochs_trained"]
-            each = joules / (100 * row["test_accuracy"])
-            rows.append({"name": row["name"], "joules": each, "each": energy(each), "all": energy(joules)})
+    by_cell: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+    for row in trials:
+        joules = _joules(row)
+        if row["status"] == "ok" and joules is not None and row["test_accuracy"]:
+            by_cell[row["cell"]].append((joules / (100 * row["test_accuracy"]), joules))
+    rows = marks.named(
+        [
+            {
+                "cell": cell,
+                "joules": median(each for each, _ in pairs),
+                "all": energy(median(whole for _, whole in pairs)),
+            }
+            for cell, pairs in by_cell.items()
+        ]
+    )
     if not rows:
         return None
     return _sized(
-        chart_of(rows)
+        chart_of([row | {"each": energy(row["joules"])} for row in rows])
         .mark_bar(color=COLOURS[2])
         .encode(
             x=alt.X("joules:Q", title="energy per percentage point of test accuracy (J)"),
@@ -208,11 +218,25 @@ def energy_chart(cells: Sequence[Row], marks: CellMarks) -> Layer | None:
             tooltip=[
                 alt.Tooltip("name:N", title="cell"),
                 alt.Tooltip("each:N", title="a point"),
-                alt.Tooltip("all:N", title="training and validation"),
+                alt.Tooltip("all:N", title="features, training and validation"),
             ],
         ),
         rows,
     )
+
+
+def _joules(row: Row) -> float | None:
+    """Energy of features, training and validation, of the device that trained; None where a part is unknown."""
+    part = "gpu" if row["device_kind"] == "gpu" else "package"
+    phases = [phase for phase in ("features", "train", "validate") if row[f"{phase}_s"] is not None]
+    parts = [row[f"{part}_energy_{phase}_joules"] for phase in phases]
+    return None if not parts or None in parts else sum(parts)
+
+
+def _settled(trials: Sequence[Row]) -> list[Row]:
+    """Of each cell the trials that ended ok, or all where none did: a failed one says nothing of the others."""
+    ok = {row["cell"] for row in trials if row["status"] == "ok"}
+    return [row for row in trials if row["status"] == "ok" or row["cell"] not in ok]
 
 
 def _rank(row: Row) -> tuple[bool, int, int]:
@@ -222,10 +246,6 @@ def _rank(row: Row) -> tuple[bool, int, int]:
 
 def _median_sum(rows: Sequence[Row], names: Iterable[str]) -> float:
     return median(sum(row[name] or 0.0 for name in names) for row in rows)
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    return (1, "s") if seconds < 300 else (60, "min") if seconds < 3 * 3600 else (3600, "h")
 
 
 def _names(rows: Sequence[Row]) -> alt.Y:

@@ -1,4 +1,4 @@
-"""Which mark stands for which cell: a colour and a shape, and always the same in all charts of a report."""
+"""Which mark stands for which cell: a colour and a shape, the same in all charts that tell cells apart by colour."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from bench.report.charts.theme import COLOURS, WIDTH
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MOST = 120  # classes that are shown
 ROW_HEIGHT = 12  # pixels; a hundred classes are still to be overlooked
 
 
@@ -24,8 +25,11 @@ def classes_figure(shares: Sequence[tuple[str, float]], *, name: str, title: str
         name: Of the figure.
         title: Its heading.
     """
-    rows = [{"name": label, "share": round(share, 4), "order": order} for order, (label, share) in enumerate(shares)]
     about = "Share of the test images that were labelled right, the best first."
+    if len(shares) > MOST:
+        about += f" Of {len(shares)}, the first and the last {MOST // 2}."
+        shares = [*shares[: MOST // 2], *shares[-MOST // 2 :]]
+    rows = [{"name": label, "share": round(share, 4), "order": order} for order, (label, share) in enumerate(shares)]
     return Figure(name=name, title=title, about=about, chart=_template(), datasets={"classes": rows})
 
 

@@ -36,9 +36,9 @@ def figures(report: Report, question: Question = NOTHING_ASKED) -> list[Figure]:
         ("loss", loss_chart(trials, epochs, marks)),
         ("phases", phases_chart(trials, marks)),
         ("speed", speed_chart(by_cell, marks)),
-        ("scaling", scaling_chart(report.trials)),
+        ("scaling", scaling_chart(report.trials, marks)),
         ("steps", steps_chart(trials, rows_of(report.step_times), marks)),
-        ("energy", energy_chart(by_cell, marks)),
+        ("energy", energy_chart(trials, marks)),
     )
     return [
         Figure(name=name, title=_SAID[name][0], about=" ".join(_SAID[name][1].split()), chart=chart)
@@ -68,10 +68,13 @@ _SAID = {
     "accuracy": (
         "Accuracy by epoch",
         """Median over seeds with their range, on training images (as they were trained on, dotted) and on validation
-        images (solid).""",
+        images (solid). Linear probes, whose epochs are strengths of regularisation, are left out.""",
     ),
     "loss": ("Loss by epoch", "Cross-entropy, as in the chart before; label smoothing counts on training images."),
-    "phases": ("Where the time went", "Median over seeds of each phase; other is above all the end of the process."),
+    "phases": (
+        "Where the time went",
+        "Median of each phase over the seeds that ended ok; other is above all the end of the process.",
+    ),
     "speed": (
         "Throughput",
         """Training images a second, median over seeds, with its 95 % interval where there are three seeds; beside it
@@ -85,5 +88,10 @@ _SAID = {
         "Step times",
         "Median, the middle half and all but the outermost hundredths of the training steps on the largest images.",
     ),
-    "energy": ("Energy of a percentage point", "Energy of training and validation over points of test accuracy."),
+    "energy": (
+        "Energy of a percentage point",
+        "Energy of training, validation and what a frozen part puts out for both, over points of test accuracy.",
+    ),
 }
+
+FIGURES = tuple(_SAID)  # names of all that `figures` may draw

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import altair as alt
 
+from bench.report.charts.axes import time_unit
 from bench.report.charts.figure import Figure
 from bench.report.charts.marks import layered, sized
 from bench.report.charts.theme import COLOURS, PHASES, WIDTH
@@ -41,6 +42,13 @@ _PANELS = (
 )
 
 
+# Columns of `Report.samples` that are drawn.
+DRAWN = (
+    *("t_s", "rss_bytes", "cpu_percent", "gpu_utilization_percent", "gpu_memory_used_bytes", "gpu_power_watts"),
+    "package_energy_joules",
+)
+
+
 def resources_figure(
     samples: Sequence[Row], phases: Sequence[Row], *, name: str, most_points: int = 240
 ) -> Figure | None:
@@ -57,9 +65,9 @@ def resources_figure(
     """
     if len(samples) < 2:
         return None
-    spans = _spans(phases)
-    end_s = max([samples[-1]["t_s"], *(span["end"] for span in spans)])
-    unit_s, unit = (1, "s") if end_s < 300 else (60, "min") if end_s < 3 * 3600 else (3600, "h")
+    end_s = max([samples[-1]["t_s"], *(row["end_s"] for row in phases)])
+    spans = _spans(phases, shortest_s=end_s / WIDTH)
+    unit_s, unit = time_unit(end_s)
     for span in spans:
         span["start"], span["end"] = round(span["start"] / unit_s, 4), round(span["end"] / unit_s, 4)
     rows = _with_power(samples)
@@ -110,16 +118,19 @@ def _panel(title: str, time: str) -> Layer:
     return sized(layered(behind, line), width=WIDTH, height=PANEL_HEIGHT)
 
 
-def _spans(phases: Sequence[Row]) -> list[Row]:
-    """Phases as they are shown; those of the same kind that follow each other closely are one."""
+def _spans(phases: Sequence[Row], *, shortest_s: float) -> list[Row]:
+    """Phases as they are shown: those of one kind that follow each other are one, and none is narrower than a pixel."""
     shown: list[dict[str, Any]] = []
     for row in sorted(phases, key=lambda row: row["start_s"]):
-        part = _part(row["phase"])
-        gap = 0.02 * max(row["end_s"] - row["start_s"], 1.0)
-        if shown and shown[-1]["part"] == part and row["start_s"] - shown[-1]["end"] <= gap:
-            shown[-1]["end"] = max(shown[-1]["end"], row["end_s"])
+        part, start_s, end_s = _part(row["phase"]), row["start_s"], row["end_s"]
+        if (
+            shown
+            and start_s - shown[-1]["end"] <= shortest_s
+            and (shown[-1]["part"] == part or end_s - start_s < shortest_s)
+        ):
+            shown[-1]["end"] = max(shown[-1]["end"], end_s)
         else:
-            shown.append({"part": part, "start": row["start_s"], "end": row["end_s"]})
+            shown.append({"part": part, "start": start_s, "end": end_s})
     return [span | {"time": duration(span["end"] - span["start"])} for span in shown]
 
 
@@ -134,7 +145,8 @@ def _with_power(samples: Sequence[Row]) -> list[Row]:
         passed_s = row["t_s"] - before["t_s"]
         ends = (before["package_energy_joules"], row["package_energy_joules"])
         known = passed_s > 0 and None not in ends
-        watts.append((ends[1] - ends[0]) / passed_s if known else None)
+        used = ends[1] - ends[0] if known else -1.0
+        watts.append(used / passed_s if used >= 0 else None)  # a new process counts from zero again
     return [row | {"package_watts": value} for row, value in zip(samples, watts, strict=True)]
 
 

@@ -21,14 +21,14 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 
 # Of phases: what matters is in strong colours, what surrounds it is pale.
 PHASES: Mapping[str, str] = {
-    "start-up": "#999999",
+    "start-up": "#8f7f5f",
     "warm-up": "#cc79a7",
     "features": "#56b4e9",
     "train": "#0072b2",
     "validate": "#009e73",
     "test": "#e69f00",
     "checkpoint": "#d55e00",
-    "other": "#cfcfcf",
+    "other": "#767676",
 }
 
 _INK = {"light": "#1f2328", "dark": "#e6edf3"}

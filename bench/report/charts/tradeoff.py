@@ -59,7 +59,9 @@ def _panel(rows: Sequence[Row], best: Sequence[Row], marks: CellMarks) -> Layer:
     layers = [
         *_time_marks(shown_s),
         _staircase(best).encode(x=x, y=y),
-        lines.mark_area(interpolate="step-after", opacity=0.15).encode(y=accuracy("low", ""), y2="high:Q"),
+        lines.mark_area(interpolate="step-after", opacity=0.15).encode(
+            y=accuracy("low", ""), y2="high:Q", detail="kind:N"
+        ),
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y, strokeDash=_dashes(rows)),
         lines.mark_rule().encode(y=accuracy("low", ""), y2="high:Q"),
         lines.mark_point(filled=True, size=45, opacity=1).encode(y=y, shape=marks.shape(rows), tooltip=_TOOLTIP),

@@ -16,6 +16,7 @@ from bench import __version__
 from bench.analysis.frame import rows_of
 from bench.report.charts.cells import cell_marks
 from bench.report.charts.files import VEGA_LITE, bare
+from bench.report.charts.resources import DRAWN
 from bench.report.charts.theme import config
 from bench.report.format import plain
 from bench.report.markdown import made_with, sources
@@ -117,7 +118,8 @@ def _charts(drawn: Sequence[Figure]) -> dict[str, Any]:
 def _panels(report: Report, extras: Extras) -> list[Panel]:
     trials = rows_of(report.trials)
     marks = cell_marks(trials)
-    epochs, samples, phases = (_by_key(rows_of(frame)) for frame in (report.epochs, report.samples, report.phases))
+    frames = (report.epochs, report.samples[["key", *DRAWN]], report.phases)
+    epochs, samples, phases = (_by_key(rows_of(frame)) for frame in frames)
     most_points = min(MOST_POINTS, max(FEWEST_POINTS, POINTS // max(1, len(trials))))
     return [
         panel(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.report.charts.classes import classes_figure
 from bench.report.charts.figure import Figure
-from bench.report.charts.learning import trial_chart, trial_rows
+from bench.report.charts.learning import thinned, trial_chart, trial_rows
 from bench.report.charts.resources import resources_figure
 from bench.report.format import duration, percent, plain, rate, share, size
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.report.charts.learning import Kind
     from bench.report.pictures import Gallery
 
+PROBE = "Each epoch is a strength of regularisation; the best so far is shown."
 _TONES = {"ok": "good", "interrupted": "doubt", "skipped": "doubt", "hopeless": "doubt"}
 
 
@@ -95,9 +96,9 @@ def _figures(
             yield Figure(
                 name=f"{place}-{kind}",
                 title=title,
-                about=about,
+                about=about if epochs[-1]["l2"] is None else PROBE,
                 chart=trial_chart(kind),
-                datasets={"epochs": trial_rows(row, epochs, kind)},
+                datasets={"epochs": trial_rows(row, thinned(epochs, most_points), kind)},
             )
     used = resources_figure(samples, phases, name=f"{place}-resources", most_points=most_points)
     if used is not None:
@@ -119,7 +120,9 @@ _CURVES: Mapping[Kind, tuple[str, str]] = {
 def _outcome(row: Row) -> str:
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}" if row["reason"] else str(row["status"])
-    return f"{share(row['test_accuracy'])} of the test images in {duration(row['wall_s'])}"
+    if row["test_accuracy"] is None:
+        return f"ok after {duration(row['wall_s'])}, nothing was tested"
+    return f"{share(row['test_accuracy'])} of the test images right in {duration(row['wall_s'])}"
 
 
 _FACTS: Mapping[str, tuple[str, Callable[[float | None], str]]] = {

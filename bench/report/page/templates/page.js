@@ -3,12 +3,13 @@
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map();
+let printing = false;
 
 async function draw(place) {
   const { spec: number, datasets } = charts.places[place.dataset.chart];
   const spec = { ...charts.specs[number] };
   spec.datasets = { ...spec.datasets, ...datasets };
-  const config = charts.configs[dark.matches ? "dark" : "light"];
+  const config = charts.configs[dark.matches && !printing ? "dark" : "light"];
   const options = { config, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false } };
   try {
     drawn.get(place)?.finalize();
@@ -29,11 +30,15 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "400px" });
 for (const place of document.querySelectorAll(".chart")) watcher.observe(place);
 dark.addEventListener("change", () => drawn.forEach((_, place) => draw(place)));
-addEventListener("beforeprint", () => {
+function drawAll(isPrinting) {
+  printing = isPrinting;
   for (const place of document.querySelectorAll(".chart")) {
-    if (!drawn.has(place) && place.offsetParent !== null) draw(place);
+    const isShown = !place.closest("details:not([open])");
+    if (isShown && (dark.matches || !drawn.has(place))) draw(place);
   }
-});
+}
+addEventListener("beforeprint", () => drawAll(true));
+addEventListener("afterprint", () => drawAll(false));
 
 function compare(a, b, ascending) {
   if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
@@ -49,7 +54,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const ascending = heading.getAttribute("aria-sort") !== "ascending";
       for (const other of headings) other.removeAttribute("aria-sort");
       heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-      const value = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
+      const value = ({ cells: { [column]: cell } }) => cell.dataset.key ?? cell.textContent.replace(/^–$/, "");
       const rows = [...table.tBodies[0].rows].sort((a, b) => compare(value(a), value(b), ascending));
       table.tBodies[0].append(...rows);
     });
