@@ -420,3 +420,17 @@ def test_the_frames_of_phases_and_steps_have_their_columns() -> None:
     assert isinstance(full.phases, pd.DataFrame)
     assert full.phases["phase"].tolist()[:2] == ["import", "data"]
     assert full.phases["epoch"].isna().sum() == 6  # five of start-up, and the test
+
+
+def test_a_long_legend_is_in_the_order_of_the_cells() -> None:
+    """Forty names in three columns are read along the lines; none is moved to the end."""
+    found = many_cells()
+    marks = cell_marks(rows_of(found.trials))
+    drawn = svg(figures(found)[0]).decode()
+    entry = (
+        r'<g transform="translate\(([\d.]+),([\d.]+)\)"><path class="background"[^>]*/>'
+        r'<g><g class="mark-symbol[^<]*<path[^>]*/></g><g[^>]*><text[^>]*>([^<]+)<'
+    )
+    places = {name: (float(y), float(x)) for x, y, name in re.findall(entry, drawn)}
+    assert len(places) == 40
+    assert sorted(places, key=places.__getitem__) == list(marks.names.values())

@@ -57,7 +57,7 @@ class CellMarks:
     def _legend(self, names: Sequence[str]) -> alt.Legend:
         return alt.Legend(
             orient="bottom",
-            direction="vertical",
+            direction="horizontal",
             symbolOpacity=1,
             symbolLimit=0,
             columns=1 + (len(names) - 1) // LEGEND_ROWS,
