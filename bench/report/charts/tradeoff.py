@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -56,6 +57,10 @@ def _panel(rows: Sequence[Row], best: Sequence[Row], marks: CellMarks) -> Layer:
     x = log_time("t_s", "wall time, start-up included (log)", [*(row["t_s"] for row in rows), *shown_s])
     y = accuracy("accuracy", f"best accuracy so far, {split} images")
     lines = chart_of([_told(row) for row in rows]).encode(x=x, color=marks.color(rows))
+    # A forecast has a point for every epoch to come, which would hide its dashes.
+    counts = Counter((row["cell"], row["kind"]) for row in rows)
+    seen = [row for row in rows if row["kind"] == "measured" or counts[row["cell"], row["kind"]] == 1]
+    dots = chart_of([_told(row) for row in seen]).encode(x=x, color=marks.color(rows))
     layers = [
         *_time_marks(shown_s),
         _staircase(best).encode(x=x, y=y),
@@ -63,8 +68,8 @@ def _panel(rows: Sequence[Row], best: Sequence[Row], marks: CellMarks) -> Layer:
             y=accuracy("low", ""), y2="high:Q", detail="kind:N"
         ),
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y, strokeDash=_dashes(rows)),
-        lines.mark_rule().encode(y=accuracy("low", ""), y2="high:Q"),
-        lines.mark_point(filled=True, size=45, opacity=1).encode(y=y, shape=marks.shape(rows), tooltip=_TOOLTIP),
+        dots.mark_rule().encode(y=accuracy("low", ""), y2="high:Q"),
+        dots.mark_point(filled=True, size=45, opacity=1).encode(y=y, shape=marks.shape(rows), tooltip=_TOOLTIP),
     ]
     return sized(layered(*layers), width=WIDTH, height=HEIGHT)
 
