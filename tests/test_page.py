@@ -16,13 +16,13 @@ from bench.analysis.frame import frames
 from bench.cli.extras import find_extras
 from bench.data.loading import load
 from bench.errors import DataError
-from bench.records import DatasetSpec, Tested
+from bench.records import Tested
 from bench.report.charts.gallery import figures
 from bench.report.page.page import NO_EXTRAS, Extras, page
 from bench.report.summary import summarize
 from bench.report.write import write_forecast, write_report
 from pages_for_tests import HOSTILE, hostile_run, many_trials
-from records_for_tests import ended_trial, ok_trial, run_data, trial, write_run
+from records_for_tests import DATASET, ended_trial, ok_trial, run_data, trial, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,15 +169,7 @@ def test_a_log_shows_its_end_without_commands_and_home(tmp_path: Path, monkeypat
 def run_with_predictions(tmp_path: Path, *, spoil: bool = False) -> Path:
     """A run of two models on drawn images, with predictions."""
     images = load("synthetic", limit_train=1, limit_test=200, validation=0.0)
-    dataset = DatasetSpec(
-        name="synthetic",
-        sha256="d" * 64,
-        num_train=1000,
-        num_validation=100,
-        num_test=200,
-        input_shape=(32, 32, 3),
-        num_classes=100,
-    )
+    dataset = msgspec.structs.replace(DATASET, name="synthetic", official=None)
     data = run_data(
         *(ok_trial(trial(name, dataset=dataset), accuracy=share) for name, share in (("weak", 0.2), ("strong", 0.7)))
     )

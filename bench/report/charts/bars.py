@@ -10,27 +10,15 @@ import altair as alt
 
 from bench.report.charts.axes import log_time, time_unit
 from bench.report.charts.marks import chart_of, layered, sized
-from bench.report.charts.theme import COLOURS, PHASES, ROW_HEIGHT, WIDTH
+from bench.report.charts.theme import COLOURS, PARTS, PHASES, ROW_HEIGHT, WIDTH
 from bench.report.format import duration, energy, percent, rate, span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from bench.analysis.rows import Row
     from bench.report.charts.cells import CellMarks
     from bench.report.charts.marks import Layer
-
-# Which phases each colour stands for.
-_PARTS: Mapping[str, tuple[str, ...]] = {
-    "start-up": ("import_s", "data_s", "build_s", "compile_s", "probe_s"),
-    "warm-up": ("warmup_s",),
-    "features": ("features_s",),
-    "train": ("train_s",),
-    "validate": ("validate_s",),
-    "test": ("test_s",),
-    "checkpoint": ("checkpoint_s",),
-    "other": ("other_s",),
-}
 
 
 def phases_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
@@ -47,13 +35,13 @@ def phases_chart(trials: Sequence[Row], marks: CellMarks) -> Layer | None:
     values = [
         {"cell": cell, "part": part, "seconds": seconds, "order": order, "time": duration(seconds)}
         for cell in dict.fromkeys(row["cell"] for row in began)
-        for order, (part, names) in enumerate(_PARTS.items())
-        if (seconds := _median_sum([row for row in began if row["cell"] == cell], names))
+        for order, (part, phases) in enumerate(PARTS.items())
+        if (seconds := _median_sum([row for row in began if row["cell"] == cell], phases))
     ]
     rows = marks.named(values)
     if not rows:
         return None
-    shown = [part for part in _PARTS if any(row["part"] == part for row in rows)]
+    shown = [part for part in PARTS if any(row["part"] == part for row in rows)]
     unit_s, unit = time_unit(max(row["wall_s"] for row in began))
     for row in rows:
         row["amount"] = row["seconds"] / unit_s
@@ -244,8 +232,8 @@ def _rank(row: Row) -> tuple[bool, int, int]:
     return (height is None, height or 0, row["steps"])
 
 
-def _median_sum(rows: Sequence[Row], names: Iterable[str]) -> float:
-    return median(sum(row[name] or 0.0 for name in names) for row in rows)
+def _median_sum(rows: Sequence[Row], phases: Iterable[str]) -> float:
+    return median(sum(row[f"{phase}_s"] or 0.0 for phase in phases) for row in rows)
 
 
 def _names(rows: Sequence[Row]) -> alt.Y:

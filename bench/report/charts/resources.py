@@ -12,7 +12,7 @@ import altair as alt
 from bench.report.charts.axes import time_unit
 from bench.report.charts.figure import Figure
 from bench.report.charts.marks import layered, sized
-from bench.report.charts.theme import COLOURS, PHASES, WIDTH
+from bench.report.charts.theme import COLOURS, PARTS, PHASES, WIDTH
 from bench.report.format import GIGA, duration
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.report.charts.marks import Layer
 
 PANEL_HEIGHT = 80
-_START_UP = {"import", "data", "build", "compile", "probe"}
+_PART_OF = {phase: part for part, phases in PARTS.items() for phase in phases}
 
 
 class _Panel(NamedTuple):
@@ -122,7 +122,7 @@ def _spans(phases: Sequence[Row], *, shortest_s: float) -> list[Row]:
     """Phases as they are shown: those of one kind that follow each other are one, and none is narrower than a pixel."""
     shown: list[dict[str, Any]] = []
     for row in sorted(phases, key=lambda row: row["start_s"]):
-        part, start_s, end_s = _part(row["phase"]), row["start_s"], row["end_s"]
+        part, start_s, end_s = _PART_OF[row["phase"]], row["start_s"], row["end_s"]
         if (
             shown
             and start_s - shown[-1]["end"] <= shortest_s
@@ -132,10 +132,6 @@ def _spans(phases: Sequence[Row], *, shortest_s: float) -> list[Row]:
         else:
             shown.append({"part": part, "start": start_s, "end": end_s})
     return [span | {"time": duration(span["end"] - span["start"])} for span in shown]
-
-
-def _part(phase: str) -> str:
-    return "start-up" if phase in _START_UP else "warm-up" if phase == "warmup" else phase
 
 
 def _with_power(samples: Sequence[Row]) -> list[Row]:

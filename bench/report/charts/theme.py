@@ -31,6 +31,12 @@ PHASES: Mapping[str, str] = {
     "other": "#767676",
 }
 
+# The phases that each of these stands for; the rest stand for themselves.
+PARTS: Mapping[str, tuple[str, ...]] = {part: (part,) for part in PHASES} | {
+    "start-up": ("import", "data", "build", "compile", "probe"),
+    "warm-up": ("warmup",),
+}
+
 _INK = {"light": "#1f2328", "dark": "#e6edf3"}
 _FAINT = {"light": "#d0d7de", "dark": "#3d444d"}
 BACKGROUND = {"light": "#ffffff", "dark": "#0d1117"}
