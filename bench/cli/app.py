@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench import __version__
+from bench.cli.compare import compare
 from bench.cli.data import data
 from bench.cli.devices import devices
 from bench.cli.doctor import doctor
@@ -43,6 +44,6 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, forecast, tune, report, models, devices, doctor, data, fetch):
+for command in (run, forecast, tune, report, compare, models, devices, doctor, data, fetch):
     app.command()(command)
 app.add_typer(reference, name="reference")

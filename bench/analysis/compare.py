@@ -1,0 +1,253 @@
+"""Two runs side by side: what changed from one to the other in each cell, and how far that can be trusted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+from bench.analysis.frame import frames, rows_of
+from bench.analysis.machines import MachineComparison, compare_hosts
+from bench.analysis.measures import MEASURES, Measure
+from bench.analysis.pairing import Pair, pair_cells
+from bench.analysis.stats import contrast_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bench.analysis.rows import Row
+    from bench.records import Cell, RunData
+
+# Below this, two runs of one thing, some minutes apart on a quiet machine, differ too.
+NEGLIGIBLE_RATIO = 0.03
+NEGLIGIBLE_POINTS = 0.005
+
+Verdict = Literal["better", "worse", "same", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a measure of a cell became.
+
+    Attributes:
+        measure: Its name.
+        base: Its value in each trial of the first run that ended ok.
+        new: Likewise in the other run.
+        change: The new median over the old one, less 1; of an accuracy, the new one less the old one.
+        low: Lower end of the 95 % interval; None for fewer than 3 repeats on either side.
+        high: Upper end.
+        verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
+            without an interval.
+        yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
+    """
+
+    measure: str
+    base: tuple[float, ...]
+    new: tuple[float, ...]
+    change: float
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    yardstick: str = ""
+
+    @property
+    def word(self) -> str:
+        """The verdict in the measure's own words."""
+        measure = MEASURES[self.measure]
+        words = {"better": measure.better, "worse": measure.worse, "same": "same within noise"}
+        return words.get(self.verdict, "too few repeats to tell")
+
+    @property
+    def repeats(self) -> int:
+        """Repeats of the side that has fewer."""
+        return min(len(self.base), len(self.new))
+
+    @property
+    def worsening(self) -> tuple[float, float | None, float | None]:
+        """How much worse it became, and the ends of its interval: the change, turned where large is good."""
+        if MEASURES[self.measure].is_larger_better:
+            return -self.change, None if self.high is None else -self.high, None if self.low is None else -self.low
+        return self.change, self.low, self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedCell:
+    """A cell in two runs.
+
+    Attributes:
+        pair: The cell.
+        obstacles: Why nothing of it is compared; empty where it is.
+        changes: What was measured on both sides.
+        base_statuses: How each trial of the first run ended.
+        new_statuses: Likewise in the other run.
+    """
+
+    pair: Pair
+    obstacles: tuple[str, ...]
+    changes: tuple[Change, ...]
+    base_statuses: tuple[str, ...]
+    new_statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two runs.
+
+    Attributes:
+        base: The first one.
+        new: The other one.
+        machines: Whether they ran on the same machine.
+        cells: What both have, in the order of the first run.
+        only_base: What the other one lacks.
+        only_new: What the first one lacks.
+        pace: Time of a fixed piece of work beside the trials of the other run, over that of the first one, less 1; None
+            where it was not measured.
+    """
+
+    base: RunData
+    new: RunData
+    machines: MachineComparison
+    cells: tuple[ComparedCell, ...]
+    only_base: tuple[Cell, ...]
+    only_new: tuple[Cell, ...]
+    pace: float | None
+
+
+def compare(base: RunData, new: RunData, *, across_machines: bool = False) -> Comparison:
+    """Compare two runs cell by cell.
+
+    Args:
+        base: What is compared with.
+        new: What is compared.
+        across_machines: Whether figures of two different machines are compared, each as a ratio to what its machine
+            attains at best, or to the first cell that both runs have. Other batches and data are no obstacle then, but
+            leave only the share of the peak to be compared.
+    """
+    ours, theirs = _rows_by_cell(base), _rows_by_cell(new)
+    machines = compare_hosts(base.run.host, new.run.host)
+    elsewhere = machines.verdict == "different"
+    pairing = pair_cells(ours, theirs, across_machines=elsewhere and across_machines)
+    sides = [_Sides(pair=pair, base=ours[pair.base], new=theirs[pair.new]) for pair in pairing.pairs]
+    if not elsewhere:
+        cells = [_compared(both, both.pair.obstacles, _changes(both, MEASURES.values())) for both in sides]
+    elif across_machines:
+        cells = list(_across(sides))
+    else:
+        refusal = f"another machine ({'; '.join(machines.differences)})"
+        cells = [_compared(both, (refusal, *both.pair.obstacles), ()) for both in sides]
+    return Comparison(
+        base=base,
+        new=new,
+        machines=machines,
+        cells=tuple(cells),
+        only_base=pairing.only_base,
+        only_new=pairing.only_new,
+        pace=_pace(ours.values(), theirs.values()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sides:
+    """Rows of the trials' table about one cell."""
+
+    pair: Pair
+    base: Sequence[Row]
+    new: Sequence[Row]
+
+    def values(self, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What was measured in the trials that ended ok."""
+        base, new = (
+            tuple(value for row in rows if row["status"] == "ok" and (value := measure.of(row)) is not None)
+            for rows in (self.base, self.new)
+        )
+        return base, new
+
+
+def _compared(both: _Sides, obstacles: tuple[str, ...], changes: Iterable[Change]) -> ComparedCell:
+    return ComparedCell(
+        pair=both.pair,
+        obstacles=obstacles,
+        changes=() if obstacles else tuple(changes),
+        base_statuses=tuple(row["status"] for row in both.base),
+        new_statuses=tuple(row["status"] for row in both.new),
+    )
+
+
+def _across(sides: Sequence[_Sides]) -> Iterator[ComparedCell]:
+    """Cells of two machines: what depends on the machine is held against the first cell that both ran."""
+    yardstick = next(
+        (both for both in sides if not both.pair.obstacles and all(both.values(MEASURES["train_s"]))), None
+    )
+    for both in sides:
+        free = [measure for measure in MEASURES.values() if not measure.needs_machine]
+        bound = [measure for measure in MEASURES.values() if measure.needs_machine]
+        if both.pair.obstacles:
+            found = _changes(both, [MEASURES["attained"]])
+        elif yardstick is None or both is yardstick:
+            found = _changes(both, free)
+        else:
+            found = [*_changes(both, bound, yardstick), *_changes(both, free)]
+        why_not = both.pair.obstacles or ("nothing was measured on both sides",)
+        yield _compared(both, () if found else why_not, found)
+
+
+def _changes(both: _Sides, measures: Iterable[Measure], yardstick: _Sides | None = None) -> list[Change]:
+    return [change for measure in measures if (change := _change(both, measure, yardstick)) is not None]
+
+
+def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change | None:
+    base, new = both.values(measure)
+    samples, weights = [new, base], [1.0, -1.0]
+    if yardstick is not None:
+        base_yard, new_yard = yardstick.values(measure)
+        samples, weights = [new, base, new_yard, base_yard], [1.0, -1.0, -1.0, 1.0]
+    if not all(samples):
+        return None
+
+    def told(difference: float) -> float:
+        return difference if measure.is_share else math.expm1(difference)
+
+    if not measure.is_share:
+        if min(map(min, samples)) <= 0:  # a ratio to nothing
+            return None
+        samples = [tuple(map(math.log, sample)) for sample in samples]
+    interval = contrast_interval(samples, weights)
+    estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
+    ends = None if interval is None else (told(interval.low), told(interval.high))
+    return Change(
+        measure=measure.name,
+        base=base,
+        new=new,
+        change=told(estimate),
+        low=ends[0] if ends else None,
+        high=ends[1] if ends else None,
+        verdict=_verdict(measure, told(estimate), ends),
+        yardstick="" if yardstick is None else yardstick.pair.base.label,
+    )
+
+
+def _verdict(measure: Measure, change: float, ends: tuple[float, float] | None) -> Verdict:
+    if ends is None:
+        return "unknown"
+    negligible = NEGLIGIBLE_POINTS if measure.is_share else NEGLIGIBLE_RATIO
+    if ends[0] <= 0 <= ends[1] or abs(change) < negligible:
+        return "same"
+    return "better" if (change > 0) == measure.is_larger_better else "worse"
+
+
+def _rows_by_cell(run: RunData) -> dict[Cell, list[Row]]:
+    """Rows of a run's trainings; what was only calibrated is none."""
+    by_cell: dict[Cell, list[Row]] = {}
+    for data, row in zip(run.trials, rows_of(frames(run).trials), strict=True):
+        if data.trial.mode == "train":
+            by_cell.setdefault(data.trial.cell, []).append(row)
+    return by_cell
+
+
+def _pace(base: Iterable[Sequence[Row]], new: Iterable[Sequence[Row]]) -> float | None:
+    ours, theirs = (
+        [row["sentinel_before_s"] for rows in side for row in rows if row["sentinel_before_s"] is not None]
+        for side in (base, new)
+    )
+    return median(theirs) / median(ours) - 1 if ours and theirs else None

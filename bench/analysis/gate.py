@@ -1,0 +1,196 @@
+"""Limits on how much worse a run may be than another, and whether they hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bench.analysis.measures import MEASURES
+from bench.analysis.stats import MIN_REPEATS
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bench.analysis.compare import Change, ComparedCell, Comparison
+
+EXIT_HOLDS = 0
+EXIT_REGRESSION = 1
+EXIT_NOTHING_COMPARABLE = 3
+EXIT_TOO_NOISY = 4
+MOST_REPEATS = 50  # more than that nobody makes; the limit is too near to what was found
+
+Outcome = Literal["holds", "regression", "too noisy", "not comparable"]
+
+_RULE = re.compile(r"(?P<measure>[a-z_]+):(?P<limit>\d+(\.\d+)?)(?P<unit>%|pp)")
+_ROUNDING = 1e-9  # a limit that is met exactly holds
+_HOPELESS = f"{MOST_REPEATS} repeats would hardly do: it is too near to the limit, or the machine too noisy"
+_EXAMPLE = "train_s:10% or accuracy:1pp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """How much worse a measure may become.
+
+    Attributes:
+        measure: Its name.
+        worsening: A share of the old value, or of an accuracy the difference as a share of 1.
+        text: As it was given.
+    """
+
+    measure: str
+    worsening: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Whether a limit holds in a cell.
+
+    Attributes:
+        limit: As it was given; `ends ok` for whether its trials do.
+        cell: The first run's, in words.
+        run: Name of the run that was judged.
+        outcome: What was found.
+        reason: Why, in words.
+        repeats: How many of each run would probably be enough where it is too noisy; None otherwise, or where it would
+            be more than 50.
+    """
+
+    limit: str
+    cell: str
+    run: str
+    outcome: Outcome
+    reason: str
+    repeats: int | None = None
+
+
+def parse_limits(texts: Iterable[str]) -> tuple[Limit, ...]:
+    """Read limits such as `train_s:10%` or `accuracy:1pp`.
+
+    Raises:
+        UsageError: No such measure, a limit in the wrong unit, or two for one measure.
+    """
+    limits: dict[str, Limit] = {}
+    for text in texts:
+        found = _RULE.fullmatch(text.strip())
+        if found is None:
+            raise UsageError(
+                f"--fail takes a measure and how much worse it may become, such as {_EXAMPLE}; got {text!r}"
+            )
+        name, unit = found["measure"], found["unit"]
+        if name not in MEASURES:
+            raise UsageError(f"--fail: no measure is called {name!r}; there are {', '.join(MEASURES)}")
+        expected = "pp" if MEASURES[name].is_share else "%"
+        if unit != expected:
+            kind = "percentage points, such as 1pp" if expected == "pp" else "percent, such as 10%"
+            raise UsageError(f"--fail: a limit of {name} is in {kind}; got {text!r}")
+        if name in limits:
+            raise UsageError(f"--fail: {name} has two limits, {limits[name].text} and {text}; give one of them")
+        limits[name] = Limit(measure=name, worsening=float(found["limit"]) / 100, text=text.strip())
+    return tuple(limits.values())
+
+
+def judge(comparison: Comparison, limits: Sequence[Limit], labels: Sequence[str]) -> tuple[Judgement, ...]:
+    """Hold a comparison against limits.
+
+    Args:
+        comparison: Two runs.
+        limits: How much worse the second one may be.
+        labels: What its cells are called.
+    """
+    return tuple(
+        judgement
+        for cell, label in zip(comparison.cells, labels, strict=True)
+        for judgement in _judge_cell(cell, label, comparison.new.run.name, limits)
+    )
+
+
+def exit_code(judgements: Sequence[Judgement], comparisons: Iterable[Comparison]) -> int:
+    """What the process ends with: what is certain counts more than what is not.
+
+    A limit that could be held against nothing guards nothing, so that is no success either.
+    """
+    outcomes = {judgement.outcome for judgement in judgements}
+    if "regression" in outcomes:
+        return EXIT_REGRESSION
+    if "too noisy" in outcomes:
+        return EXIT_TOO_NOISY
+    by_limit: dict[tuple[str, str], set[Outcome]] = {}
+    for judgement in judgements:
+        by_limit.setdefault((judgement.run, judgement.limit), set()).add(judgement.outcome)
+    unguarded = any(found == {"not comparable"} for found in by_limit.values())
+    nothing = any(all(cell.obstacles for cell in comparison.cells) for comparison in comparisons)
+    return EXIT_NOTHING_COMPARABLE if unguarded or nothing else EXIT_HOLDS
+
+
+def _judge_cell(cell: ComparedCell, label: str, run: str, limits: Sequence[Limit]) -> Iterator[Judgement]:
+    if cell.obstacles:
+        for limit in limits:
+            reason = "; ".join(cell.obstacles)
+            yield Judgement(limit=limit.text, cell=label, run=run, outcome="not comparable", reason=reason)
+        return
+    if limits:
+        yield _judge_statuses(cell, label, run)
+    by_measure = {change.measure: change for change in cell.changes}
+    for limit in limits:
+        change = by_measure.get(limit.measure)
+        if change is None:
+            reason = f"{limit.measure} was not measured on both sides"
+            yield Judgement(limit=limit.text, cell=label, run=run, outcome="not comparable", reason=reason)
+        else:
+            yield _judge_change(change, limit, label, run)
+
+
+def _judge_statuses(cell: ComparedCell, label: str, run: str) -> Judgement:
+    """A cell whose trials fail is worse than any that is slow."""
+    ours, theirs = (
+        sum(status == "ok" for status in statuses) / len(statuses)
+        for statuses in (cell.base_statuses, cell.new_statuses)
+    )
+    failed = [status for status in cell.new_statuses if status != "ok"]
+    reason = f"{len(cell.new_statuses) - len(failed)} of {len(cell.new_statuses)} trials ended ok"
+    if failed:
+        reason += f", others {', '.join(dict.fromkeys(failed))}"
+    outcome: Outcome = "regression" if theirs < ours else "holds"
+    return Judgement(limit="ends ok", cell=label, run=run, outcome=outcome, reason=reason)
+
+
+def _judge_change(change: Change, limit: Limit, label: str, run: str) -> Judgement:
+    worse, low, high = change.worsening
+    repeats = None
+    outcome: Outcome
+    if low is None or high is None:
+        outcome, repeats = "too noisy", MIN_REPEATS
+        reason = f"{change.repeats} of each run say nothing of how far they vary; {MIN_REPEATS} do at least"
+    elif high <= limit.worsening + _ROUNDING:
+        outcome, reason = "holds", _told(change)
+    elif low > limit.worsening + _ROUNDING:
+        outcome, reason = "regression", _told(change)
+    else:
+        outcome, repeats = "too noisy", _repeats_needed(change.repeats, worse - limit.worsening, high - low)
+        more = f"about {repeats} repeats of each run would do" if repeats else _HOPELESS
+        reason = f"{_told(change)}; {more}"
+    return Judgement(limit=limit.text, cell=label, run=run, outcome=outcome, reason=reason, repeats=repeats)
+
+
+def _repeats_needed(repeats: int, distance: float, width: float) -> int | None:
+    """Repeats at which an interval, whose width falls with their root, would end before the limit."""
+    if distance == 0:
+        return None
+    needed = math.ceil(repeats * (width / 2 / distance) ** 2)
+    needed = max(needed, repeats + 1)
+    return needed if needed <= MOST_REPEATS else None
+
+
+def _told(change: Change) -> str:
+    worse, low, high = change.worsening
+    unit = " points" if MEASURES[change.measure].is_share else " %"
+    sign, word = (1, "worse") if worse >= 0 else (-1, "better")
+    text = f"{100 * abs(worse):.1f}{unit} {word}"
+    if low is None or high is None:
+        return text
+    ends = sorted((100 * sign * low, 100 * sign * high))
+    return f"{text} ({ends[0]:.1f} to {ends[1]:.1f})".replace("-", "\N{MINUS SIGN}")

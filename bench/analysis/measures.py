@@ -1,0 +1,89 @@
+"""What two runs are compared in: times, accuracy, memory, energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.analysis.rows import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One figure of a trial.
+
+    Attributes:
+        name: As `--fail` takes it.
+        columns: Of the trials' table; the first that was measured counts.
+        better: What a cell with a better one is called, such as `faster`.
+        worse: Likewise.
+        is_larger_better: Whether it is to be large.
+        is_share: Whether it is a share of 1 whose differences are told in percentage points; of others the ratio is.
+        needs_machine: Whether it tells something of the machine as well as of what was run on it.
+        is_extra: Whether it is shown only where it is asked for.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    better: str
+    worse: str
+    is_larger_better: bool = False
+    is_share: bool = False
+    needs_machine: bool = True
+    is_extra: bool = False
+
+    def of(self, row: Row) -> float | None:
+        """Its value in a row of the trials' table; None where it was not measured."""
+        return next((float(row[name]) for name in self.columns if row[name] is not None), None)
+
+
+_LISTED = (
+    Measure(name="train_s", columns=("train_s",), better="faster", worse="slower"),
+    Measure(name="images_per_s", columns=("images_per_s",), better="faster", worse="slower", is_larger_better=True),
+    Measure(
+        name="attained",
+        columns=("attained_fraction",),
+        better="nearer to the peak",
+        worse="further from the peak",
+        is_larger_better=True,
+        needs_machine=False,
+        is_extra=True,
+    ),
+    Measure(
+        name="accuracy",
+        columns=("test_accuracy",),
+        better="higher",
+        worse="lower",
+        is_larger_better=True,
+        is_share=True,
+        needs_machine=False,
+    ),
+    Measure(
+        name="val_accuracy",
+        columns=("val_accuracy",),
+        better="higher",
+        worse="lower",
+        is_larger_better=True,
+        is_share=True,
+        needs_machine=False,
+        is_extra=True,
+    ),
+    Measure(name="peak_rss", columns=("peak_rss_bytes",), better="less", worse="more", needs_machine=False),
+    Measure(
+        name="peak_gpu",
+        columns=("peak_gpu_bytes", "gpu_memory_used_bytes"),
+        better="less",
+        worse="more",
+        needs_machine=False,
+    ),
+    Measure(name="energy", columns=("energy_joules", "package_energy_joules"), better="less", worse="more"),
+    Measure(name="fit_s", columns=("fit_s",), better="faster", worse="slower", is_extra=True),
+    Measure(name="wall_s", columns=("wall_s",), better="faster", worse="slower", is_extra=True),
+    Measure(name="step_s", columns=("step_s",), better="faster", worse="slower", is_extra=True),
+)
+
+MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _LISTED})

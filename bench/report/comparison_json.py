@@ -1,0 +1,55 @@
+"""A comparison as JSON, for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.report.comparison import label_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.analysis.compare import Comparison
+    from bench.analysis.gate import Judgement
+
+SCHEMA = 1
+
+
+def comparison_json(comparisons: Sequence[Comparison], judgements: Sequence[Judgement], *, exit_code: int) -> bytes:
+    """What was compared, what was found, and what the process ends with.
+
+    Times are in seconds, memory in bytes, energy in joules; changes are shares of the old value, those of accuracies
+    differences of shares of 1.
+    """
+    content = {
+        "schema": SCHEMA,
+        "exit_code": exit_code,
+        "base": comparisons[0].base.run.name,
+        "runs": [_run(comparison) for comparison in comparisons],
+        "limits": [asdict(judgement) for judgement in judgements],
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def _run(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "name": comparison.new.run.name,
+        "machines": asdict(comparison.machines),
+        "pace": comparison.pace,
+        "cells": [
+            {
+                "cell": label,
+                "not_comparable": list(cell.obstacles),
+                "differences": list(cell.pair.changes),
+                "base_statuses": list(cell.base_statuses),
+                "new_statuses": list(cell.new_statuses),
+                "measures": [asdict(change) | {"says": change.word} for change in cell.changes],
+            }
+            for cell, label in zip(comparison.cells, label_cells(comparison), strict=True)
+        ],
+        "only_base": [cell.label for cell in comparison.only_base],
+        "only_new": [cell.label for cell in comparison.only_new],
+    }
