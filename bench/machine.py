@@ -175,3 +175,8 @@ class Host(Record, frozen=True):
     machine_id: str | None = None
     boot_id: str | None = None
     name: str | None = None
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether it is known to be a virtual machine, whose speed others change."""
+        return self.operating_system is not None and self.operating_system.virtualization is not None

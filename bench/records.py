@@ -60,6 +60,7 @@ class Device(Record, frozen=True):
         gpu_uuids: GPUs that the process may see; more than one are trained on together.
         gpu_indices: The same GPUs by their index in NVML's order, for the label only.
         siblings: Whether the threads share cores: `cpus` are all sibling threads of each core.
+        host: Name of the machine that has it, in a run that was merged from several; empty otherwise.
     """
 
     kind: Literal["cpu", "gpu"]
@@ -68,9 +69,15 @@ class Device(Record, frozen=True):
     gpu_uuids: tuple[str, ...] = ()
     gpu_indices: tuple[int, ...] = ()
     siblings: bool = False
+    host: str = ""
 
     @property
     def label(self) -> str:
+        """What the device is called, such as `cpu:2`, or `cpu:2@laptop` in a run of several machines."""
+        return f"{self.local_label}@{self.host}" if self.host else self.local_label
+
+    @property
+    def local_label(self) -> str:
         """The device nearly as `--device` takes it, such as `cpu:2`, `gpu:0+1`, or `cpu:8smt` for siblings."""
         if self.kind == "cpu":
             return f"cpu:{self.threads}smt" if self.siblings else f"cpu:{self.threads}"
@@ -317,7 +324,8 @@ class Run(Record, frozen=True):
     """A run as it was asked for: everything but what the trials did.
 
     `estimates` has what each trial was expected to need, by its key, where its model could be built for that. `tuning`
-    is None but for a run that looks for the best setting.
+    is None but for a run that looks for the best setting. `hosts` has the machines of a run that was merged from
+    several, by the name that its devices have them by, and is empty for any other run; `host` is the first of them.
     """
 
     schema: int
@@ -330,6 +338,11 @@ class Run(Record, frozen=True):
     trials: tuple[Trial, ...]
     estimates: dict[str, MemoryEstimate] = msgspec.field(default_factory=dict)
     tuning: Tuning | None = None
+    hosts: dict[str, Host] = msgspec.field(default_factory=dict)
+
+    def host_of(self, device: Device) -> Host:
+        """The machine that has a device."""
+        return self.hosts.get(device.host, self.host)
 
 
 class TrialData(Record, frozen=True):

@@ -15,6 +15,7 @@ place after it has reached the disk.
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -225,6 +226,27 @@ class RunFolder:
         """
         with hold(self.path, busy="another run; wait for it, or choose another --name", elsewhere="an --out"):
             yield
+
+
+def copy_trial(source: TrialFolder, target: TrialFolder, *, key: str) -> None:
+    """Copy what a trial measured into a folder that was made for it under another key; checkpoints are left behind.
+
+    Args:
+        source: Where it is.
+        target: Where it is to be.
+        key: The trial's there.
+
+    Raises:
+        StoreError: It cannot be read or written.
+    """
+    copied = ("events", "samples", "predictions", "log")
+    for file, copy in ((getattr(source, name), getattr(target, name)) for name in copied):
+        if file.exists():
+            with _storing(copy):
+                shutil.copyfile(file, copy)
+    result = source.read_result()
+    if result is not None:
+        target.write_result(msgspec.structs.replace(result, key=key))
 
 
 @contextmanager

@@ -221,7 +221,7 @@ class _Training:
         off = forecast.estimate - actual
         return {
             "run": self._run.name,
-            "machine": self._run.host.cpu,
+            "machine": self._run.host_of(self._cell.device).cpu,
             "key": self._data.trial.key,
             "model": self._cell.model_label,
             "device": self._cell.device.label,
@@ -243,8 +243,7 @@ class _Training:
 
 
 def _measured(run: Run, data: TrialData) -> TrialRows:
-    system = run.host.operating_system
-    return TrialRows(data, cell=1, workload=1, virtualized=system is not None and system.virtualization is not None)
+    return TrialRows(data, cell=1, workload=1, virtualized=run.host_of(data.trial.cell.device).is_virtual)
 
 
 def _percent(share: float) -> str:
@@ -259,7 +258,7 @@ def _anywhere(cell: Cell) -> Cell:
 def _machine(run: Run, data: TrialData) -> str:
     """Digest of the machine that a trial ran on; old journals do not name it, their runs do."""
     attempts = [event.machine for event in data.events if isinstance(event, Attempt)]
-    return (attempts[-1] if attempts else "") or fingerprint(run.host)
+    return (attempts[-1] if attempts else "") or fingerprint(run.host_of(data.trial.cell.device))
 
 
 def _began_unix_s(run: Run, data: TrialData) -> float:

@@ -26,7 +26,8 @@ CELL_COLUMNS = {
         "string", "name of the model, (pre-trained) behind it where it started with weights from elsewhere"
     ),
     "weights": Column("string", "weights that it started with, such as imagenet; missing where they were drawn"),
-    "device": Column("string", "device in the grammar of --device, such as cpu:2"),
+    "device": Column("string", "device in the grammar of --device, such as cpu:2; in merged runs with @ and its host"),
+    "host": Column("string", "name of the machine; missing in a run that was not merged from several"),
     "device_kind": Column("string", "cpu or gpu"),
     "threads": Column("Int64", "threads of TensorFlow's pool that the device asks for"),
     "siblings": Column("boolean", "whether those threads share cores, as on cpu:8smt"),

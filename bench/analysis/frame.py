@@ -66,8 +66,7 @@ def load_report(folder: str | Path) -> Report:
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
     peaks = {(found.machine, found.device, found.precision, found.jit): found for found in data.peaks}
-    planned_on = fingerprint(data.run.host)
-    system = data.run.host.operating_system
+    planned_on = {name: fingerprint(host) for name, host in {"": data.run.host, **data.run.hosts}.items()}
     cells: dict[Cell, int] = {}
     workloads: dict[Cell, int] = {}
     axes = differing_by((trial.trial.cell.model, trial.trial.cell.recipe) for trial in data.trials)
@@ -75,11 +74,11 @@ def frames(data: RunData) -> Report:
         TrialRows(
             trial,
             cell=cells.setdefault(cell, len(cells) + 1),
-            workload=workloads.setdefault(replace(cell, device=ANYWHERE), len(workloads) + 1),
-            peak=peaks.get((machine, cell.device.label, cell.precision, cell.jit)),
-            moved=machine not in {"", planned_on},
+            workload=workloads.setdefault(_anywhere(cell), len(workloads) + 1),
+            peak=peaks.get((machine, cell.device.local_label, cell.precision, cell.jit)),
+            moved=machine not in {"", planned_on[cell.device.host]},
             estimate=data.run.estimates.get(trial.trial.key),
-            virtualized=system is not None and system.virtualization is not None,
+            virtualized=data.run.host_of(cell.device).is_virtual,
             recipe_axes=axes[cell.model],
         )
         for trial, cell, machine in ((trial, trial.trial.cell, _machine(trial)) for trial in data.trials)
@@ -93,6 +92,11 @@ def frames(data: RunData) -> Report:
         step_times=typed(STEP_TIMES, chain.from_iterable(map(step_time_rows, data.trials))),
         peaks=data.peaks,
     )
+
+
+def _anywhere(cell: Cell) -> Cell:
+    """The same cell on any device of its machine."""
+    return replace(cell, device=replace(ANYWHERE, host=cell.device.host))
 
 
 def _machine(trial: TrialData) -> str:

@@ -83,7 +83,7 @@ def _key(cell: Cell, across_machines: bool) -> Hashable:
     weights = None if cell.weights is None else cell.weights.name
     return (
         (cell.model_label, weights),
-        (device.kind, threads, device.siblings, len(device.gpu_uuids)),
+        (device.kind, threads, device.siblings, len(device.gpu_uuids), device.host),
         (cell.precision, cell.jit, cell.onednn, cell.steps_per_execution),
     )
 

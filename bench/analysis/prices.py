@@ -15,10 +15,12 @@ def priceable(device: str) -> tuple[str, ...]:
         device: Its label, such as `cpu:2` or `gpu:0+1`.
 
     Returns:
-        Itself, each GPU of several that train together, and its kind.
+        Itself, each GPU of several that train together, and its kind: on its host, if it has one, then on any.
     """
-    kind, _, indices = device.partition(":")
-    return tuple(dict.fromkeys([device, *(f"{kind}:{index}" for index in indices.split("+") if indices), kind]))
+    local, at, host = device.partition("@")
+    kind, _, indices = local.partition(":")
+    names = [local, *(f"{kind}:{index}" for index in indices.split("+") if indices), kind]
+    return tuple(dict.fromkeys(f"{name}{end}" for end in (at + host, "") for name in names))
 
 
 def price_per_hour(device: str, prices: Mapping[str, float]) -> float | None:
@@ -26,15 +28,19 @@ def price_per_hour(device: str, prices: Mapping[str, float]) -> float | None:
 
     Args:
         device: Its label.
-        prices: An hour's price by label or kind. A label wins over its kind; GPUs that train together cost the sum of
-            theirs.
+        prices: An hour's price by label or kind. A label wins over its kind, and one with the host over one without;
+            GPUs that train together cost the sum of theirs.
 
     Returns:
         The price, in the user's currency; None if there is none for the device, or for one of its GPUs.
     """
-    if device in prices:
-        return prices[device]
-    kind, _, indices = device.partition(":")
-    each = [prices.get(f"{kind}:{index}", prices.get(kind)) for index in indices.split("+")]
-    known = [price for price in each if price is not None]
-    return sum(known) if len(known) == len(each) else None
+    local, at, host = device.partition("@")
+    kind, _, indices = local.partition(":")
+    for end in dict.fromkeys((at + host, "")):
+        if local + end in prices:
+            return prices[local + end]
+        each = [prices.get(f"{kind}:{index}{end}", prices.get(kind + end)) for index in indices.split("+")]
+        known = [price for price in each if price is not None]
+        if len(known) == len(each):
+            return sum(known)
+    return None

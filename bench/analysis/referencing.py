@@ -87,12 +87,13 @@ def _unfit(data: TrialData) -> str | None:
 def _curve(run: Run, data: TrialData, contents: Mapping[str, str]) -> ReferenceCurve:
     cell, dataset = data.trial.cell, data.trial.cell.dataset
     assert cell.epochs is not None  # noqa: S101 -- `_unfit` has seen to it
+    host = run.host_of(cell.device)
     source = Measured(
         run=run.name,
         created_unix_s=run.created_unix_s,
         version=run.version,
-        commit=run.host.revision.commit if run.host.revision else None,
-        machine=_machine(run.host, cell.device),
+        commit=host.revision.commit if host.revision else None,
+        machine=_machine(host, cell.device),
         seeds=(data.trial.seed,),
     )
     return ReferenceCurve(
@@ -135,7 +136,7 @@ def _rounded(accuracy: float | None) -> float | None:
 def _machine(host: Host, device: Device) -> str:
     names = {gpu.uuid: gpu.name for gpu in host.gpus}
     gpus = dict.fromkeys(names.get(uuid, "a GPU") for uuid in device.gpu_uuids)
-    return f"{', '.join(gpus) or host.cpu}, {device.label}"
+    return f"{', '.join(gpus) or host.cpu}, {device.local_label}"
 
 
 def _name(trial: Trial) -> str:

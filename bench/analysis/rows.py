@@ -168,6 +168,7 @@ class TrialRows:
             "model": cell.model_label,
             "weights": None if cell.weights is None else cell.weights.name,
             "device": cell.device.label,
+            "host": cell.device.host or None,
             "device_kind": cell.device.kind,
             "threads": cell.device.threads,
             "siblings": cell.device.siblings,

@@ -13,6 +13,7 @@ from bench.cli.devices import devices
 from bench.cli.doctor import doctor
 from bench.cli.fetch import fetch
 from bench.cli.forecast import forecast
+from bench.cli.merge import merge
 from bench.cli.models import models
 from bench.cli.reference import reference
 from bench.cli.report import report
@@ -44,6 +45,6 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, forecast, tune, report, compare, models, devices, doctor, data, fetch):
+for command in (run, forecast, tune, report, compare, merge, models, devices, doctor, data, fetch):
     app.command()(command)
 app.add_typer(reference, name="reference")

@@ -77,6 +77,9 @@ def _read(folders: Sequence[Path]) -> list[RunData]:
     from bench.store import read_run
 
     runs = [read_run(folder) for folder in folders]
+    for folder, run in zip(folders, runs, strict=True):
+        if run.run.hosts:
+            raise UsageError(f"{folder} was merged from runs of {', '.join(run.run.hosts)}; compare one of those")
     names = [run.run.name for run in runs]
     if len(set(names)) == len(names):
         return runs

@@ -87,6 +87,8 @@ def _carry_out(path: Path, *, host: Host, timeout_s: float | None = None) -> Non
     run_record = folder.read_run()
     if any(trial.mode == "calibrate" for trial in run_record.trials):
         raise UsageError(f"{path} holds calibrations, which are not taken up; make new ones by forecast or tune")
+    if run_record.hosts:
+        raise UsageError(f"{path} was merged from runs of {', '.join(run_record.hosts)}; go on with one of those")
     if timeout_s is not None:
         run_record = replace(run_record, config=replace(run_record.config, timeout=timeout_s))
     compared = compare_hosts(run_record.host, host)

@@ -36,11 +36,11 @@ def record_peaks(
     known = {(found.machine, found.device, found.precision, found.jit): found for found in folder.read_peaks()}
     tried = set()
     for cell in dict.fromkeys(trial.cell for trial in trials):
-        place = machine, cell.device.label, cell.precision, cell.jit
+        place = machine, cell.device.local_label, cell.precision, cell.jit
         if place in tried or (place in known and known[place].is_reliable):
             continue
         tried.add(place)
-        announce(f"what {cell.device.label} attains at best in {cell.precision}, measured once for each machine")
+        announce(f"what {cell.device.local_label} attains at best in {cell.precision}, measured once for each machine")
         found = attainable_peak(
             cell.device,
             precision=cell.precision,
@@ -51,7 +51,7 @@ def record_peaks(
         peak, problem = (found, None) if isinstance(found, Peak) else (None, found)
         known[place] = DevicePeak(
             machine=machine,
-            device=cell.device.label,
+            device=cell.device.local_label,
             precision=cell.precision,
             jit=cell.jit,
             peak=peak,

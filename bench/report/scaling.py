@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
     from bench.analysis.scaling import Point, Scaling
+    from bench.machine import Host
 
 LEGEND = (
     "speed-up: over the fewest threads; efficiency: speed-up over the ratio of the threads; within the noise: less "
@@ -38,6 +39,10 @@ def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row]
     if not found:
         return None
     by_cell = {row["cell"]: row for row in rows}
+
+    def host_of(scaling: Scaling) -> Host:
+        return report.run.hosts.get(by_cell[scaling.best.cell]["host"], report.run.host)
+
     compared = [by_cell[point.cell] for scaling in found for point in scaling.points]
     measures = [
         column("threads", compared, lambda row: str(row["threads"])),
@@ -54,8 +59,8 @@ def scaling_section(report: Report, rows: Sequence[Row], setting: Callable[[Row]
     sentences = [
         *(_best(scaling, setting(by_cell[scaling.best.cell])) for scaling in found),
         *(_incredible(scaling, point) for scaling, point in incredible_points(found)),
-        *dict.fromkeys(_siblings(found, cores=report.run.host.usable_cores)),
-        *([] if report.run.host.smt else _hidden_siblings(doubtful_pair(found))),
+        *dict.fromkeys(line for scaling in found for line in _siblings(scaling, cores=host_of(scaling).usable_cores)),
+        *_hidden_siblings(doubtful_pair(scaling for scaling in found if not host_of(scaling).smt)),
     ]
     names = (
         column("model", compared, lambda row: row["model"], is_number=False),
@@ -88,13 +93,12 @@ def _incredible(scaling: Scaling, point: Point) -> str:
     return f"{scaling.model} on {point.device}: {doubt}; the trials on {scaling.points[0].device} were held up"
 
 
-def _siblings(found: Sequence[Scaling], *, cores: int) -> Iterator[str]:
+def _siblings(scaling: Scaling, *, cores: int) -> Iterator[str]:
     noun = "core" if cores == 1 else "cores"
-    for scaling in found:
-        for point in scaling.points:
-            if point.siblings:
-                threads = f"{point.device} is {point.threads} threads on {cores} {noun}"
-                yield f"{threads}: siblings share a core's arithmetic units"
+    for point in scaling.points:
+        if point.siblings:
+            threads = f"{point.device} is {point.threads} threads on {cores} {noun}"
+            yield f"{threads}: siblings share a core's arithmetic units"
 
 
 def _hidden_siblings(pair: Point | None) -> Iterator[str]:

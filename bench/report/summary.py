@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.frame import Report
     from bench.analysis.rows import Row
+    from bench.machine import Host
     from bench.records import Trial
     from bench.report.column import Tone
     from bench.report.section import Section
@@ -96,7 +97,8 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
         about=describe_run(report),
         names=(
             column("model", rows, lambda row: row["model"], is_number=False),
-            column("device", rows, setting, is_number=False),
+            *([column("host", rows, lambda row: row["host"] or MISSING, is_number=False)] if report.run.hosts else []),
+            column("device", rows, lambda row: setting(row | {"device": _local(row)}), is_number=False),
         ),
         measures=_measures(rows, curves),
         notes=column(
@@ -114,6 +116,11 @@ def summarize(report: Report, question: Question = NOTHING_ASKED) -> Summary:
         sections=tuple(section for section in sections if section is not None),
         answers=(answer_sentence(rows, setting),) if rows else (),
     )
+
+
+def _local(row: Row) -> str:
+    """A device without its host, which has a column of its own."""
+    return str(row["device"]).removesuffix(f"@{row['host']}")
 
 
 def _failure(row: Row, setting: str) -> str:
@@ -230,19 +237,28 @@ def _legend(rows: Sequence[Row], *, has_curves: bool) -> str:
 
 def describe_run(report: Report) -> tuple[str, ...]:
     """The machine, the data and what was asked for, a line each."""
-    host = report.run.host
-    machine = f"{host.cpu}, {host.usable_cores} of {host.physical_cores} cores usable, {size(host.memory_bytes)} memory"
-    if host.memory_limit_bytes is not None:
-        machine += f" ({size(host.memory_limit_bytes)} allowed)"
-    gpus = [gpu.name if gpu.memory_bytes is None else f"{gpu.name}, {size(gpu.memory_bytes)}" for gpu in host.gpus]
+    machines = [
+        f"{name}: {line}" if name else line
+        for name, host in (report.run.hosts or {"": report.run.host}).items()
+        for line in _machine(host)
+    ]
     data = dict.fromkeys(trial.cell.dataset for trial in report.run.trials)
     images = [
         f"{spec.name}: {spec.num_train:,} training, {spec.num_validation:,} validation, {spec.num_test:,} test images; "
         f"{spec.num_classes:,} classes"
         for spec in data
     ]
-    special = [line for line in [circumstances(host)] if line]
-    return tuple(map(plain, [machine, *special, *gpus, *_peaks(report), *images, _asked(report.run.trials)]))
+    return tuple(map(plain, [*machines, *_peaks(report), *images, _asked(report.run.trials)]))
+
+
+def _machine(host: Host) -> Iterator[str]:
+    machine = f"{host.cpu}, {host.usable_cores} of {host.physical_cores} cores usable, {size(host.memory_bytes)} memory"
+    if host.memory_limit_bytes is not None:
+        machine += f" ({size(host.memory_limit_bytes)} allowed)"
+    yield machine
+    if special := circumstances(host):
+        yield special
+    yield from (gpu.name if gpu.memory_bytes is None else f"{gpu.name}, {size(gpu.memory_bytes)}" for gpu in host.gpus)
 
 
 def _peaks(report: Report) -> Iterator[str]:

@@ -18,8 +18,9 @@ LONGEST = 300  # letters of a value
 
 def settings(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     """The machine and what was asked for, as titles with names and values; what is empty or unknown is left out."""
+    hosts = run.hosts or {"": run.host}
     return [
-        ("Host", list(_flat("", msgspec.to_builtins(run.host)))),
+        *((f"Host {name}".strip(), list(_flat("", msgspec.to_builtins(host)))) for name, host in hosts.items()),
         ("Configuration", list(_flat("", msgspec.to_builtins(run.config)))),
     ]
 
