@@ -48,13 +48,14 @@ ROOMS: dict[str, set[str]] = {
     "memory": TYPES | {"catalog", "schedule"},
     "matrix": TYPES | {"config", "catalog", "hardware", "recipe_axes", "schedule", "weights"},
     "analysis": TYPES | {"store", "peaks", "schedule", "reference", "tuning"},
+    "export": TYPES | {"store", "analysis", "report"},
     "report": TYPES | {"config", "peaks", "store", "analysis", "tuning"},
     "launch": TYPES
     | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix", "weights"},
     "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads", "weights"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
-    | {"reference", "tuning", "weights"},
+    | {"reference", "tuning", "weights", "export"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

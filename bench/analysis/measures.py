@@ -19,6 +19,7 @@ class Measure:
     Attributes:
         name: As `--fail` takes it.
         columns: Of the trials' table; the first that was measured counts.
+        unit: Of its values, such as `s`; `share` for shares of 1.
         better: What a cell with a better one is called, such as `faster`.
         worse: Likewise.
         is_larger_better: Whether it is to be large.
@@ -29,6 +30,7 @@ class Measure:
 
     name: str
     columns: tuple[str, ...]
+    unit: str
     better: str
     worse: str
     is_larger_better: bool = False
@@ -42,11 +44,19 @@ class Measure:
 
 
 _LISTED = (
-    Measure(name="train_s", columns=("train_s",), better="faster", worse="slower"),
-    Measure(name="images_per_s", columns=("images_per_s",), better="faster", worse="slower", is_larger_better=True),
+    Measure(name="train_s", columns=("train_s",), unit="s", better="faster", worse="slower"),
+    Measure(
+        name="images_per_s",
+        columns=("images_per_s",),
+        unit="images/s",
+        better="faster",
+        worse="slower",
+        is_larger_better=True,
+    ),
     Measure(
         name="attained",
         columns=("attained_fraction",),
+        unit="share",
         better="nearer to the peak",
         worse="further from the peak",
         is_larger_better=True,
@@ -56,6 +66,7 @@ _LISTED = (
     Measure(
         name="accuracy",
         columns=("test_accuracy",),
+        unit="share",
         better="higher",
         worse="lower",
         is_larger_better=True,
@@ -65,6 +76,7 @@ _LISTED = (
     Measure(
         name="val_accuracy",
         columns=("val_accuracy",),
+        unit="share",
         better="higher",
         worse="lower",
         is_larger_better=True,
@@ -72,18 +84,21 @@ _LISTED = (
         needs_machine=False,
         is_extra=True,
     ),
-    Measure(name="peak_rss", columns=("peak_rss_bytes",), better="less", worse="more", needs_machine=False),
+    Measure(
+        name="peak_rss", columns=("peak_rss_bytes",), unit="bytes", better="less", worse="more", needs_machine=False
+    ),
     Measure(
         name="peak_gpu",
         columns=("peak_gpu_bytes", "gpu_memory_used_bytes"),
+        unit="bytes",
         better="less",
         worse="more",
         needs_machine=False,
     ),
-    Measure(name="energy", columns=("energy_joules", "package_energy_joules"), better="less", worse="more"),
-    Measure(name="fit_s", columns=("fit_s",), better="faster", worse="slower", is_extra=True),
-    Measure(name="wall_s", columns=("wall_s",), better="faster", worse="slower", is_extra=True),
-    Measure(name="step_s", columns=("step_s",), better="faster", worse="slower", is_extra=True),
+    Measure(name="energy", columns=("energy_joules", "package_energy_joules"), unit="J", better="less", worse="more"),
+    Measure(name="fit_s", columns=("fit_s",), unit="s", better="faster", worse="slower", is_extra=True),
+    Measure(name="wall_s", columns=("wall_s",), unit="s", better="faster", worse="slower", is_extra=True),
+    Measure(name="step_s", columns=("step_s",), unit="s", better="faster", worse="slower", is_extra=True),
 )
 
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _LISTED})

@@ -93,7 +93,7 @@ def _curve(run: Run, data: TrialData, contents: Mapping[str, str]) -> ReferenceC
         created_unix_s=run.created_unix_s,
         version=run.version,
         commit=host.revision.commit if host.revision else None,
-        machine=_machine(host, cell.device),
+        machine=machine_name(host, cell.device),
         seeds=(data.trial.seed,),
     )
     return ReferenceCurve(
@@ -133,7 +133,8 @@ def _rounded(accuracy: float | None) -> float | None:
     return None if accuracy is None else round(accuracy, DECIMALS)
 
 
-def _machine(host: Host, device: Device) -> str:
+def machine_name(host: Host, device: Device) -> str:
+    """What a device is called where nobody knows its machine, such as `Example CPU, cpu:2`."""
     names = {gpu.uuid: gpu.name for gpu in host.gpus}
     gpus = dict.fromkeys(names.get(uuid, "a GPU") for uuid in device.gpu_uuids)
     return f"{', '.join(gpus) or host.cpu}, {device.local_label}"

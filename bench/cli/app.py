@@ -11,6 +11,7 @@ from bench.cli.compare import compare
 from bench.cli.data import data
 from bench.cli.devices import devices
 from bench.cli.doctor import doctor
+from bench.cli.export import export
 from bench.cli.fetch import fetch
 from bench.cli.forecast import forecast
 from bench.cli.merge import merge
@@ -45,6 +46,6 @@ def root(
     """Train and time Keras image classifiers on the devices you have: accuracy per hour."""
 
 
-for command in (run, forecast, tune, report, compare, merge, models, devices, doctor, data, fetch):
+for command in (run, forecast, tune, report, compare, merge, export, models, devices, doctor, data, fetch):
     app.command()(command)
 app.add_typer(reference, name="reference")

@@ -1,0 +1,45 @@
+"""`export`: a run in the format of another tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORMAT_HELP = (
+    "tensorboard, mlflow, pytest-benchmark, dawnbench, github-action-benchmark or prometheus; comma list, repeatable."
+)
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="A run folder, as `run` writes it below reports/.")],
+    *,
+    to: Annotated[list[str], typer.Option(help=FORMAT_HELP)],
+    out: Annotated[Path | None, typer.Option(help="Another folder than export/ in the run folder.")] = None,
+) -> None:
+    """Write a run for tools that you have: curves, times and memory where you look at all the others."""
+    import shutil
+
+    from bench.cli.console import console
+    from bench.errors import StoreError
+    from bench.export.formats import FORMATS, writer
+    from bench.export.source import read_source
+
+    names = [name.strip() for text in to for name in text.split(",") if name.strip()]
+    writers = {name: writer(name) for name in names}  # all of them first: nothing is written for half of a wish
+    source = read_source(folder)
+    terminal = console()
+    for name, write in writers.items():
+        place = (out or folder / "export") / name
+        try:
+            if out is None and place.exists():
+                shutil.rmtree(place)  # an earlier export of this run: tools would show both
+            place.mkdir(parents=True)
+            written = write(source, place)
+        except FileExistsError:
+            raise StoreError(f"{place} is there already; choose another --out") from None
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written: {error.strerror or error}; choose another --out") from error
+        opens = FORMATS[name].opens.format(out=place, file=written[0])
+        terminal.print(f"{name}: wrote {place}; {opens}", soft_wrap=True)
