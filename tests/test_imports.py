@@ -36,6 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "peaks": {"config", "recipe", "record"},
     "records": {"config", "recipe", "record", "events", "machine", "samples", "peaks", "weights"},
     "probes": {"config", "recipe", "record", "records"},
+    "timings": {"record", "records"},
     "tuning": {"config", "recipe", "records"},
     "store": TYPES | {"peaks"},
     "reference": TYPES | {"schedule", "store"},
@@ -52,7 +53,9 @@ ROOMS: dict[str, set[str]] = {
     "report": TYPES | {"config", "peaks", "store", "analysis", "tuning"},
     "launch": TYPES
     | {"config", "tuning", "memory", "peaks", "store", "catalog", "data", "hardware", "meter", "matrix", "weights"},
-    "worker": TYPES | {"schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads", "weights"},
+    "pytest_plugin": TYPES | {"config", "timings", "hardware", "launch", "analysis"},
+    "worker": TYPES
+    | {"timings", "schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads", "weights"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
     | {"reference", "tuning", "weights", "export"},

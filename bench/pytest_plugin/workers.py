@@ -1,0 +1,134 @@
+"""Warm worker processes, one for each device and setting, that time parts of trainings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from bench.errors import BenchError
+from bench.hardware import cuda_libraries
+from bench.hardware.environment import child_environment
+from bench.timings import TimingAnswer, TimingRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from bench.records import Cell
+
+WORKER = (sys.executable, "-P", "-m", "bench.worker.timing")
+PATIENCE_S = 600.0  # for an answer: XLA may compile for minutes
+LOG_BYTES = 2000
+
+
+class TimingError(BenchError):
+    """A part of a training could not be timed; says why."""
+
+
+class Workers:
+    """All warm workers of a session; each is started when it is first needed.
+
+    Args:
+        command: The worker; tests put another in its place.
+        patience_s: How long an answer may take.
+    """
+
+    def __init__(self, command: Sequence[str] = WORKER, *, patience_s: float = PATIENCE_S) -> None:
+        self._command = tuple(command)
+        self._patience_s = patience_s
+        self._workers: dict[Hashable, _Worker] = {}
+
+    def time(self, request: TimingRequest) -> tuple[float, ...]:
+        """Return the seconds of each round.
+
+        Raises:
+            TimingError: The worker cannot do it, crashed, hung, or answered what cannot be understood.
+        """
+        cell = request.cell
+        key = cell.device, cell.precision, cell.onednn
+        for other in [known for known in self._workers if known != key]:
+            self._workers.pop(other).close()  # one at a time: warm ones of other devices would hold memory
+        if key not in self._workers:
+            self._workers[key] = _Worker(self._command, cell)
+        try:
+            answer = self._workers[key].ask(request, patience_s=self._patience_s)
+        except TimingError:
+            self._workers.pop(key).close()  # the next request gets a new one
+            raise
+        if answer.problem:
+            raise TimingError(answer.problem)
+        if len(answer.seconds) != request.rounds:
+            self._workers.pop(key).close()
+            raise TimingError(f"the worker timed {len(answer.seconds)} rounds; asked for {request.rounds}")
+        return answer.seconds
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, command: Sequence[str], cell: Cell) -> None:
+        libraries = cuda_libraries.installed() if cell.device.kind == "gpu" else ()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, *map(str, libraries)],
+                stdin=theirs.fileno(),
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env=child_environment(cell.device, onednn=cell.onednn),
+                start_new_session=True,  # what it starts ends with it, and Ctrl-C reaches pytest alone
+            )
+        self._answers = self._channel.makefile("rb")
+
+    def ask(self, request: TimingRequest, *, patience_s: float) -> TimingAnswer:
+        self._channel.settimeout(patience_s)
+        try:
+            self._channel.sendall(msgspec.json.encode(request) + b"\n")
+            line = self._answers.readline()
+        except TimeoutError:
+            raise TimingError(f"the worker did not answer within {patience_s:g} s and was ended") from None
+        except OSError:
+            line = b""
+        if not line:
+            raise TimingError(self._how_it_ended())
+        try:
+            return msgspec.json.decode(line, type=TimingAnswer)
+        except msgspec.DecodeError as error:
+            raise TimingError(f"the worker answered what cannot be understood: {error}") from None
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._answers.close()
+        self._channel.close()
+        self._log.close()
+
+    def _how_it_ended(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5.0)
+        code = self._process.poll()
+        how = (
+            "closed its channel"
+            if code is None
+            else f"was killed by signal {-code}"
+            if code < 0
+            else f"ended with {code}"
+        )
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - LOG_BYTES))
+        said = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return f"the worker {how}; last it said: {said[-1] if said else 'nothing'}"
