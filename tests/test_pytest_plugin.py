@@ -1,4 +1,4 @@
-"""`pytest --bench-model`: warm workers and what becomes of them, what is collected, what pytest-benchmark says of it."""
+"""`pytest --bench-model`: warm workers and what becomes of them, what is collected, what pytest-benchmark says."""
 
 from __future__ import annotations
 

@@ -1,0 +1,67 @@
+"""What README and documentation tell people to type is understood, and what they list is what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from bench.analysis.columns import COLUMNS
+from bench.analysis.measures import MEASURES
+from bench.cli.app import app
+from bench.export.formats import FORMATS
+from bench.report.dictionary import ABOUT, dictionary
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = typer.main.get_command(app)
+
+
+def commands(text):
+    """What stands after `python -m bench` in code: in a line of a block, or between backticks on several lines."""
+    blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    lines = [" ".join(span.split()) for span in spans]
+    lines += [line for block in blocks for line in re.sub(r">-\s+", "", block).splitlines()]
+    found = (re.search(r"python -m bench ([^#]*)", line) for line in lines)
+    return {match[1].strip() for match in found if match and "…" not in match[1]}
+
+
+TYPED = sorted((page.name, line) for page in PAGES for line in commands(page.read_text("utf-8")))
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
+def test_a_command_is_understood_by_the_command_line(page, line):
+    """Each command is parsed by the real command line, with its flags, values and arguments; nothing is carried out."""
+    group, words = COMMAND, shlex.split(line)
+    with group.make_context("bench", list(words)) as parent:
+        command = group
+        while hasattr(command, "commands") and words:
+            assert words[0] in command.commands
+            command = command.commands[words.pop(0)]
+        command.make_context(command.name, words, parent=parent)
+
+
+def test_the_page_of_columns_is_that_of_this_version():
+    """`docs/columns.md` is made from the code: `python -c "from bench.report.dictionary import dictionary; …"`."""
+    assert (ROOT / "docs" / "columns.md").read_text("utf-8") == dictionary()
+    assert set(ABOUT) == set(COLUMNS)
+
+
+def test_the_page_on_ci_has_every_measure_and_format():
+    """A measure that can be guarded, and a format that can be exported to, is told."""
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    for name in (*MEASURES, *FORMATS):
+        assert f"`{name}`" in page
+
+
+def test_every_page_is_in_the_contents():
+    """A page that the contents lack is found by nobody."""
+    contents = re.findall(
+        r"^```{toctree}.*?^```", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    listed = {line for block in contents for line in block.splitlines() if re.fullmatch(r"[\w-]+", line)}
+    assert listed | {"index"} == {path.stem for path in (ROOT / "docs").glob("*.md")}
