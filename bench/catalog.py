@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import importlib.util
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,7 @@ from bench.records import ModelSpec, Record
 from bench.weights.source import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import ModuleType
 
 # The built-in models are the sibling folder of this package, never a `models` that happens to be importable.
@@ -147,6 +147,26 @@ def find(request: str) -> ModelFile:
     return read(BUILT_IN / f"{request}.py")
 
 
+def find_all(requests: Iterable[str]) -> tuple[ModelFile, ...]:
+    """Find models; files of one name are called after the folders that tell them apart, such as `before/mine`.
+
+    Args:
+        requests: As `find` takes them.
+
+    Raises:
+        UsageError: There is no such model or file.
+    """
+    found = [find(request) for request in requests]
+    called = {file.spec.path: file.spec.name for file in found}
+    for depth in range(1, max((len(locate(file.spec).parts) for file in found), default=0)):
+        alike = {path for path, name in called.items() if list(called.values()).count(name) > 1}
+        for file in found:
+            if file.spec.path in alike:
+                parts = locate(file.spec).with_suffix("").parts
+                called[file.spec.path] = "/".join(parts[-1 - depth :])
+    return tuple(replace(file, spec=msgspec.structs.replace(file.spec, name=called[file.spec.path])) for file in found)
+
+
 def locate(spec: ModelSpec) -> Path:
     """Return where the file of a spec lies on this machine."""
     return BUILT_IN.parent / spec.path  # an absolute path stays what it is
@@ -199,7 +219,7 @@ def load(spec: ModelSpec) -> ModuleType:
             f"{path} has changed since this run was planned (SHA-256 {found.spec.sha256[:12]}…, not "
             f"{spec.sha256[:12]}…); start a new run, or bring the old file back"
         )
-    module_spec = importlib.util.spec_from_file_location(f"hourglass_model_{spec.name}", path)
+    module_spec = importlib.util.spec_from_file_location(f"hourglass_model_{path.stem}", path)
     if module_spec is None or module_spec.loader is None:
         raise ModelError(f"{path} cannot be imported as a Python file")
     module = importlib.util.module_from_spec(module_spec)

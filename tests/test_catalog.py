@@ -352,3 +352,17 @@ def test_specs_of_built_in_models_hold_on_another_machine(monkeypatch: pytest.Mo
     spec = ModelSpec(name="mbn", path="models/mbn.py", sha256="")
     monkeypatch.setattr(catalog, "BUILT_IN", tmp_path / "site-packages" / "models")
     assert locate(spec) == tmp_path / "site-packages" / "models" / "mbn.py"
+
+
+def test_files_of_one_name_are_called_after_their_folders(tmp_path):
+    """The tables of a run, and `compare --models`, must tell them apart; a name that is alone stays as it is."""
+    for folder in ("x/before", "x/after", "y/after", "z"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "mine.py").write_text(f'"""{folder}."""\n\n\ndef build(input_shape, num_classes): ...\n')
+    (tmp_path / "z" / "mine.py").rename(tmp_path / "z" / "other.py")
+    paths = [tmp_path / name for name in ("x/before/mine.py", "x/after/mine.py", "y/after/mine.py", "z/other.py")]
+    found = catalog.find_all([*map(str, paths), "mnist_cnn"])
+    assert [file.spec.name for file in found] == ["before/mine", "x/after/mine", "y/after/mine", "other", "mnist_cnn"]
+    assert [catalog.load(file.spec).__doc__ for file in found[:2]] == ["x/before.", "x/after."]
+    twice = catalog.find_all([str(paths[0]), str(paths[0])])
+    assert [file.spec.name for file in twice] == ["mine", "mine"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bench.analysis.compare import compare
+from bench.analysis.compare import compare, split
 from bench.analysis.gate import (
     EXIT_HOLDS,
     EXIT_NOTHING_COMPARABLE,
@@ -292,6 +292,48 @@ def test_all_cores_of_one_machine_go_with_all_cores_of_another() -> None:
     assert not compare(BASE, theirs).cells
 
 
+# Two models of one run
+
+
+def in_turns(*factors, drift=1.0):
+    """A run of two models in turns: the second takes `factors` times as long, on a machine that becomes slower."""
+    trials = []
+    for seed, factor in enumerate(factors):
+        pace = drift**seed
+        for name, times in (("before/mine", 1.0), ("after/mine", factor)):
+            trials.append(ok_trial(trial(name, seed=seed), train_s=10.0 * pace * times, accuracy=0.38 + 0.01 * seed))
+    return run_data(*trials, name="nightly")
+
+
+def test_what_drifts_cancels_between_two_models_of_one_run() -> None:
+    """A machine that becomes twice as slow hides 15 % between two runs, and not within one."""
+    run = in_turns(1.15, 1.14, 1.16, 1.15, 1.15, drift=1.2)
+    old, new = split(run, "before/mine", "after/mine")
+    paired, apart = (change(compare(old, new, paired=paired), "train_s") for paired in (True, False))
+    assert (paired.verdict, paired.change) == ("worse", pytest.approx(0.15))
+    assert paired.low == pytest.approx(0.14)
+    assert paired.high == pytest.approx(0.16)
+    assert apart.verdict == "same"
+    assert judged(old, new, "train_s:10%", paired=True)[1] == EXIT_REGRESSION
+    assert judged(old, new, "train_s:10%")[1] == EXIT_TOO_NOISY
+
+
+def test_only_seeds_that_both_models_have_are_pairs() -> None:
+    """One that failed takes its counterpart along."""
+    run = in_turns(1.15, 1.15, 1.15, 1.15)
+    lost = run.trials[3]
+    failed = ended_trial(lost.trial, status="killed", reason="")
+    run = run_data(*(failed if data is lost else data for data in run.trials), name="nightly")
+    found = change(compare(*split(run, "before/mine", "after/mine"), paired=True), "train_s")
+    assert (len(found.base), len(found.new)) == (3, 3)
+
+
+def test_a_model_that_the_run_lacks_is_named() -> None:
+    """The message lists those that it has."""
+    with pytest.raises(UsageError, match="nightly has no model 'mine'; it has before/mine, after/mine"):
+        split(in_turns(1.0), "mine", "after/mine")
+
+
 # Limits
 
 
@@ -509,6 +551,22 @@ def test_the_command_refuses_with_a_reason(folders, tmp_path, arguments, exit_co
     assert done.returncode == exit_code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_models_of_a_run_are_compared_by_the_command(tmp_path) -> None:
+    """One folder, two names; anything else is refused with the way it is meant."""
+    folder = write_run(tmp_path / "run", in_turns(1.15, 1.14, 1.16, drift=1.2)).path
+    done = hourglass("compare", folder, "--models", "before/mine,after/mine", "--fail", "train_s:10%")
+    assert done.returncode == EXIT_REGRESSION, done.stderr
+    assert "in turns with base" in done.stdout
+    for arguments, said in (
+        ([], "give a second run, or two models"),
+        (["--models", "after/mine"], "takes two names"),
+        ([folder, "--models", "before/mine,after/mine"], "give that run alone"),
+    ):
+        refused = hourglass("compare", folder, *arguments)
+        assert refused.returncode == 2
+        assert said in " ".join(refused.stderr.split())
 
 
 def test_a_folder_that_is_no_run_is_named(folders, tmp_path) -> None:

@@ -77,7 +77,7 @@ def test_kernels_keep_their_length_while_they_are_trained():
     model.compile(keras.optimizers.SGD(5.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(pictures(64), np.arange(64) % 10, epochs=2, verbose=0)
     kernels = [layer.kernel.numpy() for layer in model.layers if layer.name.endswith("_conv")]
-    assert len(kernels) == 2 * len(module.WIDTHS)
+    assert len(kernels) == sum(convolutions for _, convolutions in module.GROUPS)
     for kernel in kernels:
         assert np.square(kernel).sum() == pytest.approx(kernel.shape[-1], rel=1e-4)
 

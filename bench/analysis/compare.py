@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import structs
+
 from bench.analysis.frame import frames, rows_of
 from bench.analysis.machines import MachineComparison, compare_hosts
 from bench.analysis.measures import MEASURES, Measure
 from bench.analysis.pairing import Pair, pair_cells
-from bench.analysis.stats import contrast_interval
+from bench.analysis.stats import contrast_interval, median_interval
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bench.analysis.rows import Row
-    from bench.records import Cell, RunData
+    from bench.records import Cell, RunData, Trial
 
 # Below this, two runs of one thing, some minutes apart on a quiet machine, differ too.
 NEGLIGIBLE_RATIO = 0.03
@@ -101,6 +104,7 @@ class Comparison:
         cells: What both have, in the order of the first run.
         only_base: What the other one lacks.
         only_new: What the first one lacks.
+        paired: Whether trials of one seed ran side by side in one run.
         pace: Time of a fixed piece of work beside the trials of the other run, over that of the first one, less 1; None
             where it was not measured.
     """
@@ -111,15 +115,46 @@ class Comparison:
     cells: tuple[ComparedCell, ...]
     only_base: tuple[Cell, ...]
     only_new: tuple[Cell, ...]
+    paired: bool
     pace: float | None
 
 
-def compare(base: RunData, new: RunData, *, across_machines: bool = False) -> Comparison:
+def split(run: RunData, old: str, new: str) -> tuple[RunData, RunData]:
+    """Take two models of one run for two runs of one model, called as the models are.
+
+    Args:
+        run: The run, whose trials ran in turns.
+        old: The model that is compared with, as the run's tables call it.
+        new: The model that is compared.
+
+    Raises:
+        UsageError: The run has no such model.
+    """
+    known = dict.fromkeys(trial.cell.model.name for trial in run.run.trials)
+    for name in (old, new):
+        if name not in known:
+            raise UsageError(f"{run.run.name} has no model {name!r}; it has {', '.join(known)}")
+    return _only(run, old, called=new), _only(run, new, called=new)
+
+
+def _only(run: RunData, model: str, *, called: str) -> RunData:
+    def renamed(trial: Trial) -> Trial:
+        cell = trial.cell
+        return structs.replace(trial, cell=structs.replace(cell, model=structs.replace(cell.model, name=called)))
+
+    kept = [data for data in run.trials if data.trial.cell.model.name == model]
+    trials = tuple(structs.replace(data, trial=renamed(data.trial)) for data in kept)
+    asked = structs.replace(run.run, name=model, trials=tuple(data.trial for data in trials))
+    return structs.replace(run, run=asked, trials=trials)
+
+
+def compare(base: RunData, new: RunData, *, across_machines: bool = False, paired: bool = False) -> Comparison:
     """Compare two runs cell by cell.
 
     Args:
         base: What is compared with.
         new: What is compared.
+        paired: Whether trials of one seed ran side by side: what drifts cancels in their ratio, which is told then.
         across_machines: Whether figures of two different machines are compared, each as a ratio to what its machine
             attains at best, or to the first cell that both runs have. Other batches and data are no obstacle then, but
             leave only the share of the peak to be compared.
@@ -128,7 +163,7 @@ def compare(base: RunData, new: RunData, *, across_machines: bool = False) -> Co
     machines = compare_hosts(base.run.host, new.run.host)
     elsewhere = machines.verdict == "different"
     pairing = pair_cells(ours, theirs, across_machines=elsewhere and across_machines)
-    sides = [_Sides(pair=pair, base=ours[pair.base], new=theirs[pair.new]) for pair in pairing.pairs]
+    sides = [_Sides(pair=pair, base=ours[pair.base], new=theirs[pair.new], paired=paired) for pair in pairing.pairs]
     if not elsewhere:
         cells = [_compared(both, both.pair.obstacles, _changes(both, MEASURES.values())) for both in sides]
     elif across_machines:
@@ -143,6 +178,7 @@ def compare(base: RunData, new: RunData, *, across_machines: bool = False) -> Co
         cells=tuple(cells),
         only_base=pairing.only_base,
         only_new=pairing.only_new,
+        paired=paired,
         pace=_pace(ours.values(), theirs.values()),
     )
 
@@ -154,14 +190,18 @@ class _Sides:
     pair: Pair
     base: Sequence[Row]
     new: Sequence[Row]
+    paired: bool
 
     def values(self, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """What was measured in the trials that ended ok."""
+        """What was measured in the trials that ended ok; where they are paired, of the seeds that both have."""
         base, new = (
-            tuple(value for row in rows if row["status"] == "ok" and (value := measure.of(row)) is not None)
+            {row["seed"]: value for row in rows if row["status"] == "ok" and (value := measure.of(row)) is not None}
             for rows in (self.base, self.new)
         )
-        return base, new
+        if self.paired:
+            common = [seed for seed in base if seed in new]
+            return tuple(base[seed] for seed in common), tuple(new[seed] for seed in common)
+        return tuple(base.values()), tuple(new.values())
 
 
 def _compared(both: _Sides, obstacles: tuple[str, ...], changes: Iterable[Change]) -> ComparedCell:
@@ -212,8 +252,12 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         if min(map(min, samples)) <= 0:  # a ratio to nothing
             return None
         samples = [tuple(map(math.log, sample)) for sample in samples]
-    interval = contrast_interval(samples, weights)
-    estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
+    if both.paired:
+        differences = [theirs - ours for theirs, ours in zip(*samples, strict=True)]
+        interval, estimate = median_interval(differences), median(differences)
+    else:
+        interval = contrast_interval(samples, weights)
+        estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
     ends = None if interval is None else (told(interval.low), told(interval.high))
     return Change(
         measure=measure.name,

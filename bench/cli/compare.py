@@ -19,8 +19,11 @@ Output = Path | None
 
 def compare(
     base: Annotated[Path, typer.Argument(help="The run folder that others are compared with.")],
-    new: Annotated[list[Path], typer.Argument(metavar="NEW...", help="Run folders to compare with it.")],
+    new: Annotated[list[Path] | None, typer.Argument(metavar="NEW...", help="Run folders to compare with it.")] = None,
     *,
+    models: Annotated[
+        str | None, typer.Option(help="OLD,NEW: compare two models of BASE, whose trials ran in turns.")
+    ] = None,
     fail: Annotated[
         list[str] | None,
         typer.Option(help="How much worse a measure may become: train_s:10%, accuracy:1pp, peak_rss:15%; repeatable."),
@@ -40,6 +43,7 @@ def compare(
     energy.
     """
     from bench.analysis.compare import compare as compare_runs
+    from bench.analysis.compare import split
     from bench.analysis.gate import exit_code, judge, parse_limits
     from bench.cli.console import console
     from bench.report.comparison import comparison_findings, label_cells
@@ -52,8 +56,18 @@ def compare(
     limits = parse_limits(fail or ())
     if junit is not None and not limits:
         raise UsageError("--junit writes whether limits hold, and there is none; give some with --fail")
-    runs = _read([base, *new])
-    comparisons = [compare_runs(runs[0], run, across_machines=across_machines) for run in runs[1:]]
+    if models is not None:
+        if new or across_machines:
+            raise UsageError("--models compares two models of one run; give that run alone")
+        old_name, comma, new_name = models.partition(",")
+        if not comma:
+            raise UsageError(f"--models takes two names of the run's tables, OLD,NEW; received {models!r}")
+        comparisons = [compare_runs(*split(_read([base])[0], old_name.strip(), new_name.strip()), paired=True)]
+    elif new:
+        runs = _read([base, *new])
+        comparisons = [compare_runs(runs[0], run, across_machines=across_machines) for run in runs[1:]]
+    else:
+        raise UsageError("there is nothing to compare with; give a second run, or two models of this one by --models")
     judgements = [
         judgement for comparison in comparisons for judgement in judge(comparison, limits, label_cells(comparison))
     ]

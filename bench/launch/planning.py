@@ -72,7 +72,7 @@ def prepare(config: RunConfig, *, widen: Callable[[Plan, Topology], Plan] | None
         BenchError: Something that was asked for is not there or cannot be used.
     """
     config = _with_whole_paths(config)
-    models = [catalog.find(request) for request in config.model]
+    models = catalog.find_all(config.model)
     topology = detect_topology()
     survey = detect_gpus()
     try:

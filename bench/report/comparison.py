@@ -125,7 +125,9 @@ def _about(comparisons: Sequence[Comparison]) -> Iterator[str]:
         name = one.new.run.name if len(comparisons) > 1 else "new"
         yield f"{name}: {_run(one.new)}"
         machines = one.machines
-        if machines.verdict == "same machine":
+        if one.paired:
+            yield f"{name}: in turns with base, trials of one seed side by side, whose ratios are told"
+        elif machines.verdict == "same machine":
             yield f"{name}: on the same machine"
         elif machines.verdict == "same hardware":
             yield f"{name}: on the same hardware; whether on the same machine is not known"
@@ -133,7 +135,7 @@ def _about(comparisons: Sequence[Comparison]) -> Iterator[str]:
             yield f"{name}: on another machine: {'; '.join(machines.differences)}"
         if machines.software:
             yield f"{name}: {'; '.join(machines.software)}"
-        if one.pace is not None and abs(one.pace) >= PACE:
+        if one.pace is not None and abs(one.pace) >= PACE and not one.paired:
             yield (
                 f"{name}: a fixed piece of work beside each trial took {100 * abs(one.pace):.0f} % "
                 f"{'longer' if one.pace > 0 else 'less time'}, so that much may be the machine's"
