@@ -28,7 +28,7 @@ from bench.peaks import DevicePeak
 from bench.records import SCHEMA, Event, Result, Run, RunData, Sample, Trial, TrialData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
 T = TypeVar("T")
@@ -129,13 +129,21 @@ class RunFolder:
         self.report = path / "report"
 
     @classmethod
-    def create(cls, path: Path, run: Run, *, refused: Iterable[Result] = ()) -> RunFolder:
+    def create(
+        cls,
+        path: Path,
+        run: Run,
+        *,
+        refused: Iterable[Result] = (),
+        fill: Callable[[RunFolder], None] | None = None,
+    ) -> RunFolder:
         """Make a new run folder.
 
         Args:
             path: Where; it must not exist.
             run: What is asked for.
             refused: The results of trials that will not run.
+            fill: Puts more into it, before it is whole.
 
         Raises:
             StoreError: There is one already, or the place cannot be written.
@@ -152,6 +160,8 @@ class RunFolder:
             folder.trial(trial.key).create(trial)
         for result in refused:
             folder.trial(result.key).write_result(result)
+        if fill is not None:
+            fill(folder)
         # Last: a folder with a run.json is whole, and what was refused stays refused.
         write_atomically(folder.file, encode_pretty(run))
         return folder
@@ -242,8 +252,12 @@ def copy_trial(source: TrialFolder, target: TrialFolder, *, key: str) -> None:
     copied = ("events", "samples", "predictions", "log")
     for file, copy in ((getattr(source, name), getattr(target, name)) for name in copied):
         if file.exists():
-            with _storing(copy):
-                shutil.copyfile(file, copy)
+            try:
+                content = file.open("rb")
+            except OSError as error:
+                raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+            with content, _storing(copy), copy.open("wb") as target_file:
+                shutil.copyfileobj(content, target_file)
     result = source.read_result()
     if result is not None:
         target.write_result(msgspec.structs.replace(result, key=key))

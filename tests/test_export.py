@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 
-from bench.analysis.frame import rows_of
 from bench.analysis.measures import MEASURES
 from bench.errors import StoreError, UsageError
 from bench.export import formats
@@ -268,7 +267,9 @@ def test_a_missing_package_is_named(monkeypatch) -> None:
         raise ModuleNotFoundError(name="mlflow")
 
     monkeypatch.setattr(formats, "import_module", lacking)
-    with pytest.raises(UsageError, match=r"takes the package mlflow-skinny .*pip install 'hourglass-bench\[export\]'"):
+    with pytest.raises(
+        UsageError, match=r"takes mlflow-skinny, sqlalchemy, alembic .*pip install 'hourglass-bench\[export\]'"
+    ):
         writer("mlflow")
 
 
@@ -280,24 +281,13 @@ def test_an_unknown_format_is_refused(run) -> None:
     assert not (run / "export").exists()
 
 
-def test_an_export_is_made_again_in_its_own_place_only(tmp_path) -> None:
-    """Below the run folder the earlier one is replaced; elsewhere nothing of the user's is touched."""
+def test_an_export_never_takes_the_place_of_anything(tmp_path) -> None:
+    """Who opened an MLflow store as told may have written into it since."""
     folder = write_run(tmp_path / "run", run_data(ok_trial(trial()))).path
-    mine = tmp_path / "out" / "prometheus" / "mine"
-    mine.parent.mkdir(parents=True)
+    assert hourglass("export", folder, "--to", "prometheus").returncode == 0
+    mine = folder / "export" / "prometheus" / "mine"
     mine.touch()
-    stale = folder / "export" / "prometheus" / "stale"
-    for _ in range(2):
-        assert hourglass("export", folder, "--to", "prometheus").returncode == 0
-        assert not stale.exists()
-        stale.touch()
-    refused = hourglass("export", folder, "--to", "prometheus", "--out", tmp_path / "out")
+    refused = hourglass("export", folder, "--to", "prometheus")
     assert refused.returncode == StoreError.exit_code
-    assert "is there already; choose another --out" in " ".join(refused.stderr.split())
+    assert "is there already; remove it, or choose another --out" in " ".join(refused.stderr.split())
     assert mine.exists()
-
-
-def test_rows_of_a_source_are_those_of_the_report(run) -> None:
-    """Exports add nothing to what was measured."""
-    source = read_source(run)
-    assert list(source.trials) == rows_of(source.report.trials)

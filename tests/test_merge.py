@@ -16,7 +16,7 @@ from bench.errors import UsageError
 from bench.machine import OperatingSystem
 from bench.peaks import DevicePeak
 from bench.records import Device
-from bench.store import read_run
+from bench.store import RunFolder, read_run
 from records_for_tests import EXAMPLE_GPU, GPU, HOST, PEAK, ended_trial, ok_trial, run_data, trial, write_run
 from test_cli import hourglass
 
@@ -86,6 +86,16 @@ def test_a_trial_that_two_runs_of_one_machine_have_counts_once() -> None:
     )
 
 
+def test_of_a_trial_that_failed_and_was_made_again_the_good_one_counts() -> None:
+    """Whatever their order."""
+    cut = replace(OURS, trials=tuple(replace(data, result=None) for data in OURS.trials))
+    for runs in ((cut, run_on(HOST, name="again")), (run_on(HOST, name="again"), cut)):
+        found = merged(*runs, names=["lab", "lab"])
+        good = next(number for number, run in enumerate(runs) if run.run.name == "again")
+        assert {number for number, _ in found.sources.values()} == {good}
+        assert all("again has it too" in line for line in found.left_out)
+
+
 def test_what_has_no_trainings_and_what_was_merged_is_refused() -> None:
     """Calibrations are no trainings, and names of names would be no names."""
     calibrated = run_data(*(replace(data, trial=replace(data.trial, mode="calibrate")) for data in OURS.trials))
@@ -149,6 +159,15 @@ def test_a_machines_peak_and_kind_stay_its_own(tmp_path) -> None:
     found = merged(ours, theirs)
     assert [(peak.machine, peak.peak.flops_per_s) for peak in found.peaks] == [("a", 1e11), ("b", 2e11)]
     assert [found.run.host_of(trial.cell.device).is_virtual for trial in found.run.trials] == [False] * 6 + [True] * 6
+    folders = [write_run(tmp_path / name, run).path for name, run in (("a", ours), ("b", theirs))]
+    for folder, run in zip(folders, (ours, theirs), strict=True):
+        RunFolder(folder).write_peaks(run.peaks)
+    assert hourglass("merge", *folders, "--out", tmp_path / "out").returncode == 0
+    (folder,) = (tmp_path / "out").iterdir()
+    assert [peak.peak.flops_per_s for peak in read_run(folder).peaks] == [1e11, 2e11]
+    assert f"Other CPU: {OTHER.os}" in (folder / "report" / "report.md").read_text().replace("\\", "")
+    refused = hourglass("export", folder, "--to", "pytest-benchmark")
+    assert (refused.returncode, "is of one machine" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +190,16 @@ def test_a_folder_with_an_equals_sign_in_its_name_is_a_folder(tmp_path) -> None:
     ours, theirs = (write_run(tmp_path / name, run).path for name, run in (("lr=0.1", OURS), ("b", THEIRS)))
     done = hourglass("merge", ours.name, theirs.name, "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_machines_price_is_understood_by_report(tmp_path) -> None:
+    """As the documentation has it, names with blanks and equals signs too."""
+    folders = written(tmp_path, OURS, THEIRS)
+    made = hourglass("merge", f"big box={folders[0]}", f"lab={folders[1]}", "--out", tmp_path / "out")
+    assert made.returncode == 0, made.stderr
+    (folder,) = (tmp_path / "out").iterdir()
+    done = hourglass("report", folder, "--price", "cpu@big box=0.5", "--price", "cpu:2@lab=0.25", "--by", "money")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from msgspec.structs import replace
 
 from bench.pytest_plugin.suite import WorkerClock
 from bench.pytest_plugin.workers import TimingError, Workers
@@ -128,7 +127,7 @@ def test_the_clock_stands_still_unless_it_is_told() -> None:
 # In a session
 
 
-def session(place, *arguments, plugins=("bench.pytest_plugin.plugin",)):
+def session(place, *arguments, plugins=("hourglass_pytest",)):
     """Run pytest on a project of its own."""
     options = [option for plugin in plugins for option in ("-p", plugin)]
     return subprocess.run(
@@ -143,7 +142,7 @@ def session(place, *arguments, plugins=("bench.pytest_plugin.plugin",)):
 
 
 BENCHMARK = "pytest_benchmark.plugin"
-PLUGIN = "bench.pytest_plugin.plugin"
+PLUGIN = "hourglass_pytest"
 
 
 @pytest.fixture
@@ -158,9 +157,16 @@ def test_without_a_model_a_session_is_what_it_was(project) -> None:
     """The plugin is loaded everywhere and must cost nothing there."""
     done = session(project, "-q", plugins=(PLUGIN, BENCHMARK))
     assert "1 passed" in done.stdout
-    code = "import sys; import bench.pytest_plugin.plugin; print(*sorted(sys.modules))"
+    code = "import sys; import hourglass_pytest; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numpy", "pandas", "tensorflow", "psutil", "msgspec"} & set(loaded)
+    assert not {"numpy", "pandas", "tensorflow", "psutil", "msgspec", "bench"} & set(loaded)
+
+
+def test_a_project_may_have_a_bench_of_its_own(project) -> None:
+    """The plugin is imported in every session, and takes nobody's module for its own."""
+    (project / "bench.py").write_text("raise RuntimeError('not this one')\n")
+    done = session(project, "-q", plugins=(PLUGIN, BENCHMARK))
+    assert "1 passed" in done.stdout
 
 
 def test_a_model_needs_pytest_benchmark(project) -> None:
@@ -176,6 +182,7 @@ def test_a_model_needs_pytest_benchmark(project) -> None:
         (["--bench-model", "nothing.py"], "no model file 'nothing.py'"),
         (["--bench-model", "mine.py", "--bench-device", "tpu"], "cannot understand --device 'tpu'"),
         (["--bench-model", "mine.py", "--bench-part", "backward"], "received 'backward'"),
+        (["--bench-model", "mine.py", "--bench-batch-size", "4096"], "a batch of 4096 is more than the 2000 images"),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_runs(project, arguments, said) -> None:
@@ -194,7 +201,9 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
     assert "4 passed" in done.stdout
     (saved,) = project.glob(".benchmarks/*/0001_*.json")
     content = json.loads(saved.read_bytes())
-    assert [one["fullname"] for one in content["benchmarks"]] == [f"hourglass::{part}[mine-cpu:1]" for part in PARTS]
+    assert [one["fullname"] for one in content["benchmarks"]] == [
+        f"hourglass::{part}[mine-cpu:1-synthetic-batch8]" for part in PARTS
+    ]
     assert len(content["machine_info"]["hourglass"]["fingerprint"]) == 16
     for one in content["benchmarks"]:
         assert one["stats"]["rounds"] >= 5
@@ -237,9 +246,3 @@ def test_a_model_that_cannot_be_built_fails_alone(project) -> None:
     done = session(project, *common, "--bench-device", "cpu:1", plugins=(PLUGIN, BENCHMARK))
     assert "1 failed, 2 passed" in done.stdout
     assert "raised ValueError: no" in done.stdout
-
-
-def test_a_request_names_all_that_a_worker_needs() -> None:
-    """Whatever else is timed of a cell, it is the same cell."""
-    request = asked(rounds=2)
-    assert replace(request, part="prediction").cell == request.cell

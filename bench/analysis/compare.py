@@ -13,11 +13,12 @@ from bench.analysis.frame import frames, rows_of
 from bench.analysis.machines import MachineComparison, compare_hosts
 from bench.analysis.measures import MEASURES, Measure
 from bench.analysis.pairing import Pair, pair_cells
-from bench.analysis.stats import contrast_interval, median_interval
+from bench.analysis.rows import MOVED
+from bench.analysis.stats import MIN_REPEATS, contrast_interval, median_interval
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bench.analysis.rows import Row
     from bench.records import Cell, RunData, Trial
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 # Below this, two runs of one thing, some minutes apart on a quiet machine, differ too.
 NEGLIGIBLE_RATIO = 0.03
 NEGLIGIBLE_POINTS = 0.005
+
+# An interval of a median reaches no further than the values: of five pairs it would hold the true one in 94 % at most.
+MIN_PAIRS = 6
 
 Verdict = Literal["better", "worse", "same", "unknown"]
 
@@ -37,11 +41,12 @@ class Change:
         measure: Its name.
         base: Its value in each trial of the first run that ended ok.
         new: Likewise in the other run.
-        change: The new median over the old one, less 1; of an accuracy, the new one less the old one.
-        low: Lower end of the 95 % interval; None for fewer than 3 repeats on either side.
+        change: The new median over the old one, less 1, or of pairs the median of such; of an accuracy, the difference.
+        low: Lower end of the 95 % interval; None for fewer than 3 repeats on either side, or 6 pairs.
         high: Upper end.
         verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
             without an interval.
+        least_repeats: Fewer of them have no interval.
         yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
     """
 
@@ -52,6 +57,7 @@ class Change:
     low: float | None
     high: float | None
     verdict: Verdict
+    least_repeats: int
     yardstick: str = ""
 
     @property
@@ -82,6 +88,7 @@ class ComparedCell:
         pair: The cell.
         obstacles: Why nothing of it is compared; empty where it is.
         changes: What was measured on both sides.
+        refused: Measures that are not compared though the cell is, each with the reason.
         base_statuses: How each trial of the first run ended.
         new_statuses: Likewise in the other run.
     """
@@ -89,6 +96,7 @@ class ComparedCell:
     pair: Pair
     obstacles: tuple[str, ...]
     changes: tuple[Change, ...]
+    refused: Mapping[str, str]
     base_statuses: tuple[str, ...]
     new_statuses: tuple[str, ...]
 
@@ -128,8 +136,12 @@ def split(run: RunData, old: str, new: str) -> tuple[RunData, RunData]:
         new: The model that is compared.
 
     Raises:
-        UsageError: The run has no such model.
+        UsageError: The run has no such model, its trials did not run in turns, or the two are one.
     """
+    if old == new:
+        raise UsageError(f"--models takes two models; received {old} twice")
+    if run.run.config.order != "interleaved":
+        raise UsageError(f"the trials of {run.run.name} ran in the order {run.run.config.order}, not in turns")
     known = dict.fromkeys(trial.cell.model.name for trial in run.run.trials)
     for name in (old, new):
         if name not in known:
@@ -164,13 +176,14 @@ def compare(base: RunData, new: RunData, *, across_machines: bool = False, paire
     elsewhere = machines.verdict == "different"
     pairing = pair_cells(ours, theirs, across_machines=elsewhere and across_machines)
     sides = [_Sides(pair=pair, base=ours[pair.base], new=theirs[pair.new], paired=paired) for pair in pairing.pairs]
-    if not elsewhere:
-        cells = [_compared(both, both.pair.obstacles, _changes(both, MEASURES.values())) for both in sides]
-    elif across_machines:
+    if elsewhere and across_machines:
         cells = list(_across(sides))
     else:
-        refusal = f"another machine ({'; '.join(machines.differences)})"
-        cells = [_compared(both, (refusal, *both.pair.obstacles), ()) for both in sides]
+        refusal = [f"another machine ({'; '.join(machines.differences)})"] if elsewhere else []
+        cells = [
+            _compared(both, (*refusal, *both.pair.obstacles, *_moves(both), *_other_gpus(both.pair, base, new)))
+            for both in sides
+        ]
     return Comparison(
         base=base,
         new=new,
@@ -179,7 +192,7 @@ def compare(base: RunData, new: RunData, *, across_machines: bool = False, paire
         only_base=pairing.only_base,
         only_new=pairing.only_new,
         paired=paired,
-        pace=_pace(ours.values(), theirs.values()),
+        pace=_pace(sides),
     )
 
 
@@ -194,21 +207,27 @@ class _Sides:
 
     def values(self, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """What was measured in the trials that ended ok; where they are paired, of the seeds that both have."""
-        base, new = (
-            {row["seed"]: value for row in rows if row["status"] == "ok" and (value := measure.of(row)) is not None}
-            for rows in (self.base, self.new)
-        )
+        sides = [[row for row in rows if row["status"] == "ok"] for rows in (self.base, self.new)]
+        for column in measure.columns:  # the same one on both sides: another one is another quantity
+            base, new = ({row["seed"]: float(row[column]) for row in rows if row[column] is not None} for rows in sides)
+            if base and new:
+                break
         if self.paired:
             common = [seed for seed in base if seed in new]
             return tuple(base[seed] for seed in common), tuple(new[seed] for seed in common)
         return tuple(base.values()), tuple(new.values())
 
 
-def _compared(both: _Sides, obstacles: tuple[str, ...], changes: Iterable[Change]) -> ComparedCell:
+def _compared(
+    both: _Sides, obstacles: tuple[str, ...], refused: Mapping[str, str] | None = None, yardstick: _Sides | None = None
+) -> ComparedCell:
+    why_not = {**_fixed_by_budget(both.pair), **_with_found_features(both), **(refused or {})}
+    measures = [measure for measure in MEASURES.values() if measure.name not in why_not]
     return ComparedCell(
         pair=both.pair,
         obstacles=obstacles,
-        changes=() if obstacles else tuple(changes),
+        changes=() if obstacles else tuple(_changes(both, measures, yardstick)),
+        refused=why_not,
         base_statuses=tuple(row["status"] for row in both.base),
         new_statuses=tuple(row["status"] for row in both.new),
     )
@@ -220,20 +239,55 @@ def _across(sides: Sequence[_Sides]) -> Iterator[ComparedCell]:
         (both for both in sides if not both.pair.obstacles and all(both.values(MEASURES["train_s"]))), None
     )
     for both in sides:
-        free = [measure for measure in MEASURES.values() if not measure.needs_machine]
-        bound = [measure for measure in MEASURES.values() if measure.needs_machine]
-        if both.pair.obstacles:
-            found = _changes(both, [MEASURES["attained"]])
-        elif yardstick is None or both is yardstick:
-            found = _changes(both, free)
-        else:
-            found = [*_changes(both, bound, yardstick), *_changes(both, free)]
+        refused = {}
+        for measure in MEASURES.values():
+            if both.pair.obstacles and measure.name != "attained":
+                refused[measure.name] = "; ".join(both.pair.obstacles)
+            elif measure.needs_machine and yardstick is None:
+                refused[measure.name] = "of two machines, and no other cell of both to hold it against"
+            elif measure.needs_machine and both is yardstick:
+                refused[measure.name] = "of two machines; it is what other cells are held against"
+        cell = _compared(both, (), refused, yardstick)
         why_not = both.pair.obstacles or ("nothing was measured on both sides",)
-        yield _compared(both, () if found else why_not, found)
+        yield cell if cell.changes else _compared(both, why_not)
+
+
+def _moves(both: _Sides) -> Iterator[str]:
+    """Trials of a run that was taken up elsewhere."""
+    for side, rows in (("base", both.base), ("new", both.new)):
+        if any(MOVED in row["flags"] for row in rows):
+            yield f"trials of {side} ran on another machine than their run was planned on"
+
+
+def _other_gpus(pair: Pair, base: RunData, new: RunData) -> Iterator[str]:
+    ours, theirs = (
+        sorted(gpu.name for gpu in run.run.host.gpus if gpu.uuid in cell.device.gpu_uuids)
+        for run, cell in ((base, pair.base), (new, pair.new))
+    )
+    if ours != theirs:
+        yield f"GPU: {', '.join(ours) or 'unknown'} against {', '.join(theirs) or 'unknown'}"
+
+
+def _fixed_by_budget(pair: Pair) -> dict[str, str]:
+    if pair.base.budget_s is None or pair.new.budget_s is None:
+        return {}
+    return dict.fromkeys(("train_s", "fit_s", "wall_s", "energy"), "its budget of time fixes it")
+
+
+def _with_found_features(both: _Sides) -> dict[str, str]:
+    """What a frozen part's features are in, where some trials found what others computed."""
+    found = {row["features_saved_s"] is not None for row in (*both.base, *both.new) if row["status"] == "ok"}
+    if len(found) < 2:
+        return {}
+    return dict.fromkeys(("fit_s", "wall_s", "energy"), "some trials found features that others computed")
 
 
 def _changes(both: _Sides, measures: Iterable[Measure], yardstick: _Sides | None = None) -> list[Change]:
-    return [change for measure in measures if (change := _change(both, measure, yardstick)) is not None]
+    return [
+        change
+        for measure in measures
+        if (change := _change(both, measure, yardstick if measure.needs_machine else None)) is not None
+    ]
 
 
 def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change | None:
@@ -254,7 +308,8 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         samples = [tuple(map(math.log, sample)) for sample in samples]
     if both.paired:
         differences = [theirs - ours for theirs, ours in zip(*samples, strict=True)]
-        interval, estimate = median_interval(differences), median(differences)
+        enough = len(differences) >= MIN_PAIRS
+        interval, estimate = median_interval(differences) if enough else None, median(differences)
     else:
         interval = contrast_interval(samples, weights)
         estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
@@ -267,6 +322,7 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         low=ends[0] if ends else None,
         high=ends[1] if ends else None,
         verdict=_verdict(measure, told(estimate), ends),
+        least_repeats=MIN_PAIRS if both.paired else MIN_REPEATS,
         yardstick="" if yardstick is None else yardstick.pair.base.label,
     )
 
@@ -289,9 +345,14 @@ def _rows_by_cell(run: RunData) -> dict[Cell, list[Row]]:
     return by_cell
 
 
-def _pace(base: Iterable[Sequence[Row]], new: Iterable[Sequence[Row]]) -> float | None:
-    ours, theirs = (
-        [row["sentinel_before_s"] for rows in side for row in rows if row["sentinel_before_s"] is not None]
-        for side in (base, new)
-    )
-    return median(theirs) / median(ours) - 1 if ours and theirs else None
+def _pace(sides: Iterable[_Sides]) -> float | None:
+    """How much longer a fixed piece of work took beside the new trials: the median over the cells."""
+    ratios = []
+    for both in sides:
+        ours, theirs = (
+            [row["sentinel_before_s"] for row in rows if row["sentinel_before_s"] is not None]
+            for rows in (both.base, both.new)
+        )
+        if ours and theirs:
+            ratios.append(median(theirs) / median(ours))
+    return median(ratios) - 1 if ratios else None

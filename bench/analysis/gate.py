@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bench.analysis.measures import MEASURES
-from bench.analysis.stats import MIN_REPEATS
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ MOST_REPEATS = 50  # more than that nobody makes; the limit is too near to what 
 Outcome = Literal["holds", "regression", "too noisy", "not comparable"]
 
 _RULE = re.compile(r"(?P<measure>[a-z_]+):(?P<limit>\d+(\.\d+)?)(?P<unit>%|pp)")
+UNFINISHED = {"interrupted", "skipped"}
 _ROUNDING = 1e-9  # a limit that is met exactly holds
 _HOPELESS = f"{MOST_REPEATS} repeats would hardly do: it is too near to the limit, or the machine too noisy"
 _EXAMPLE = "train_s:10% or accuracy:1pp"
@@ -101,11 +101,20 @@ def judge(comparison: Comparison, limits: Sequence[Limit], labels: Sequence[str]
         limits: How much worse the second one may be.
         labels: What its cells are called.
     """
-    return tuple(
+    run = comparison.new.run.name
+    judged = [
         judgement
         for cell, label in zip(comparison.cells, labels, strict=True)
-        for judgement in _judge_cell(cell, label, comparison.new.run.name, limits)
-    )
+        for judgement in _judge_cell(cell, label, run, limits)
+    ]
+    missing = [
+        Judgement(
+            limit=limit.text, cell=cell.label, run=run, outcome="not comparable", reason=f"{run} has no such cell"
+        )
+        for cell in comparison.only_base
+        for limit in limits
+    ]
+    return (*judged, *missing)
 
 
 def exit_code(judgements: Sequence[Judgement], comparisons: Iterable[Comparison]) -> int:
@@ -118,12 +127,16 @@ def exit_code(judgements: Sequence[Judgement], comparisons: Iterable[Comparison]
         return EXIT_REGRESSION
     if "too noisy" in outcomes:
         return EXIT_TOO_NOISY
-    by_limit: dict[tuple[str, str], set[Outcome]] = {}
+    nothing = any(not any(cell.changes for cell in comparison.cells) for comparison in comparisons)
+    return EXIT_NOTHING_COMPARABLE if nothing or unguarded(judgements) else EXIT_HOLDS
+
+
+def unguarded(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    """The first judgement of each limit that could be held against nothing."""
+    by_limit: dict[tuple[str, str], list[Judgement]] = {}
     for judgement in judgements:
-        by_limit.setdefault((judgement.run, judgement.limit), set()).add(judgement.outcome)
-    unguarded = any(found == {"not comparable"} for found in by_limit.values())
-    nothing = any(all(cell.obstacles for cell in comparison.cells) for comparison in comparisons)
-    return EXIT_NOTHING_COMPARABLE if unguarded or nothing else EXIT_HOLDS
+        by_limit.setdefault((judgement.run, judgement.limit), []).append(judgement)
+    return tuple(found[0] for found in by_limit.values() if all(one.outcome == "not comparable" for one in found))
 
 
 def _judge_cell(cell: ComparedCell, label: str, run: str, limits: Sequence[Limit]) -> Iterator[Judgement]:
@@ -138,23 +151,26 @@ def _judge_cell(cell: ComparedCell, label: str, run: str, limits: Sequence[Limit
     for limit in limits:
         change = by_measure.get(limit.measure)
         if change is None:
-            reason = f"{limit.measure} was not measured on both sides"
+            reason = cell.refused.get(limit.measure, f"{limit.measure} was not measured on both sides")
             yield Judgement(limit=limit.text, cell=label, run=run, outcome="not comparable", reason=reason)
         else:
             yield _judge_change(change, limit, label, run)
 
 
 def _judge_statuses(cell: ComparedCell, label: str, run: str) -> Judgement:
-    """A cell whose trials fail is worse than any that is slow."""
+    """A cell whose trials fail is worse than any that is slow; those that were never run to an end say nothing."""
     ours, theirs = (
-        sum(status == "ok" for status in statuses) / len(statuses)
+        [status for status in statuses if status not in UNFINISHED]
         for statuses in (cell.base_statuses, cell.new_statuses)
     )
-    failed = [status for status in cell.new_statuses if status != "ok"]
-    reason = f"{len(cell.new_statuses) - len(failed)} of {len(cell.new_statuses)} trials ended ok"
-    if failed:
-        reason += f", others {', '.join(dict.fromkeys(failed))}"
-    outcome: Outcome = "regression" if theirs < ours else "holds"
+    number = len(cell.new_statuses)
+    reason = f"{theirs.count('ok')} of {number} trials ended ok"
+    if others := [status for status in cell.new_statuses if status != "ok"]:
+        reason += f", others {', '.join(dict.fromkeys(others))}"
+    outcome: Outcome = "not comparable"
+    if ours and theirs:
+        is_worse = theirs.count("ok") / len(theirs) < ours.count("ok") / len(ours)
+        outcome = "regression" if is_worse else "holds"
     return Judgement(limit="ends ok", cell=label, run=run, outcome=outcome, reason=reason)
 
 
@@ -163,24 +179,25 @@ def _judge_change(change: Change, limit: Limit, label: str, run: str) -> Judgeme
     repeats = None
     outcome: Outcome
     if low is None or high is None:
-        outcome, repeats = "too noisy", MIN_REPEATS
-        reason = f"{change.repeats} of each run say nothing of how far they vary; {MIN_REPEATS} do at least"
+        outcome, repeats = "too noisy", change.least_repeats
+        reason = f"{change.repeats} of each say too little of how far they vary; {repeats} do at least"
     elif high <= limit.worsening + _ROUNDING:
         outcome, reason = "holds", _told(change)
     elif low > limit.worsening + _ROUNDING:
         outcome, reason = "regression", _told(change)
     else:
-        outcome, repeats = "too noisy", _repeats_needed(change.repeats, worse - limit.worsening, high - low)
+        reach = worse - low if worse > limit.worsening else high - worse  # towards the limit
+        outcome, repeats = "too noisy", _repeats_needed(change.repeats, abs(worse - limit.worsening), reach)
         more = f"about {repeats} repeats of each run would do" if repeats else _HOPELESS
         reason = f"{_told(change)}; {more}"
     return Judgement(limit=limit.text, cell=label, run=run, outcome=outcome, reason=reason, repeats=repeats)
 
 
-def _repeats_needed(repeats: int, distance: float, width: float) -> int | None:
-    """Repeats at which an interval, whose width falls with their root, would end before the limit."""
+def _repeats_needed(repeats: int, distance: float, reach: float) -> int | None:
+    """Repeats at which an interval, whose reach falls with their root, would end before the limit."""
     if distance == 0:
         return None
-    needed = math.ceil(repeats * (width / 2 / distance) ** 2)
+    needed = math.ceil(repeats * (reach / distance) ** 2)
     needed = max(needed, repeats + 1)
     return needed if needed <= MOST_REPEATS else None
 

@@ -56,14 +56,20 @@ def merge(runs: Sequence[RunData], names: Sequence[str | None], *, name: str, co
     sources: dict[str, tuple[int, str]] = {}
     trials: dict[str, Trial] = {}
     left_out = []
+    ended_ok = set()
     for number, data in enumerate(runs):
-        for trial in data.run.trials:
-            moved = _on(trial, called[number])
+        for one in data.trials:
+            moved, is_ok = _on(one.trial, called[number]), one.result is not None and one.result.status == "ok"
             if moved.key in sources:
-                earlier = runs[sources[moved.key][0]].run.name
-                left_out.append(f"{moved.cell.label}, seed {moved.seed} of {data.run.name}: {earlier} has it too")
-                continue
-            sources[moved.key] = number, trial.key
+                other = runs[sources[moved.key][0]].run.name
+                is_better = is_ok and moved.key not in ended_ok  # the first one counts, unless it failed
+                lost, kept = (other, data.run.name) if is_better else (data.run.name, other)
+                left_out.append(f"{moved.cell.label}, seed {moved.seed} of {lost}: {kept} has it too")
+                if not is_better:
+                    continue
+            if is_ok:
+                ended_ok.add(moved.key)
+            sources[moved.key] = number, one.trial.key
             trials[moved.key] = moved
     first = runs[0].run
     run = replace(

@@ -57,7 +57,7 @@ def pair_cells(base: Iterable[Cell], new: Iterable[Cell], *, across_machines: bo
     """
     ours, theirs = list(dict.fromkeys(base)), list(dict.fromkeys(new))
     candidates = [
-        (len(pair.obstacles), len(pair.changes), i, j, pair)
+        (len(pair.obstacles), _distance(a, b), i, j, pair)
         for i, a in enumerate(ours)
         for j, b in enumerate(theirs)
         if _key(a, across_machines) == _key(b, across_machines)
@@ -74,6 +74,13 @@ def pair_cells(base: Iterable[Cell], new: Iterable[Cell], *, across_machines: bo
         only_base=tuple(cell for i, cell in enumerate(ours) if i not in paired),
         only_new=tuple(cell for j, cell in enumerate(theirs) if j not in taken),
     )
+
+
+def _distance(base: Cell, new: Cell) -> int:
+    """In how many things two cells of one key differ that are no obstacle; other cards are the furthest."""
+    other_cards = base.device.gpu_uuids != new.device.gpu_uuids
+    fields = len(differing_fields([base.recipe, new.recipe]))
+    return 100 * other_cards + 10 * (base.device.threads != new.device.threads) + fields
 
 
 def _key(cell: Cell, across_machines: bool) -> Hashable:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bench.records import MemoryEstimate, TrialData
 
 Row = dict[str, Any]
+MOVED = "it ran on another machine than its run was planned on"
 _METERED: tuple[Phase, ...] = ("features", "train", "validate", "test")
 
 
@@ -267,7 +268,7 @@ class TrialRows:
         if (found := features_flag(self._features_saved_s)) is not None:
             yield found
         if self._moved:
-            yield "it ran on another machine than its run was planned on"
+            yield MOVED
         fraction = self._use.attained_fraction
         if self._peak is not None and self._peak.peak is not None and not self._peak.is_reliable:
             yield f"what {self._peak.device} attains was measured beside something else, so its share of it is too high"

@@ -19,8 +19,6 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Another folder than export/ in the run folder.")] = None,
 ) -> None:
     """Write a run for tools that you have: curves, times and memory where you look at all the others."""
-    import shutil
-
     from bench.cli.console import console
     from bench.errors import StoreError
     from bench.export.formats import FORMATS, writer
@@ -33,12 +31,10 @@ def export(
     for name, write in writers.items():
         place = (out or folder / "export") / name
         try:
-            if out is None and place.exists():
-                shutil.rmtree(place)  # an earlier export of this run: tools would show both
             place.mkdir(parents=True)
             written = write(source, place)
         except FileExistsError:
-            raise StoreError(f"{place} is there already; choose another --out") from None
+            raise StoreError(f"{place} is there already; remove it, or choose another --out") from None
         except OSError as error:
             raise StoreError(f"{place} cannot be written: {error.strerror or error}; choose another --out") from error
         opens = FORMATS[name].opens.format(out=place, file=written[0])

@@ -36,10 +36,13 @@ def merge(
     merged = merge_runs(read, [host for host, _ in named], name=name, command=("python", "-m", "bench", *sys.argv[1:]))
     for line in merged.left_out:
         warn(f"left out: {line}")
-    target = RunFolder.create(out / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}", merged.run)
-    target.write_peaks(merged.peaks)
-    for key, (number, old) in merged.sources.items():
-        copy_trial(RunFolder(named[number][1]).trial(old), target.trial(key), key=key)
+
+    def fill(target: RunFolder) -> None:
+        target.write_peaks(merged.peaks)
+        for key, (number, old) in merged.sources.items():
+            copy_trial(RunFolder(named[number][1]).trial(old), target.trial(key), key=key)
+
+    target = RunFolder.create(out / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}", merged.run, fill=fill)
     render(target.path, console())
 
 

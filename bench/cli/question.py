@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.analysis.frame import Report
 
 BY: Mapping[str, Cost] = {"time": "t_s", "energy": "joules", "money": "money"}
-_DEVICE = re.compile(r"cpu(:\d+(smt)?)?|gpu(:\d+(\+\d+)*)?")
+_DEVICE = re.compile(r"(cpu(:\d+(smt)?)?|gpu(:\d+(\+\d+)*)?)(@.+)?")
 
 
 def parse_question(
@@ -96,7 +96,7 @@ def _prices(words: Sequence[str]) -> dict[str, float]:
 
 
 def _price(text: str) -> tuple[str, float]:
-    device, _, amount = (part.strip() for part in text.partition("="))
+    device, _, amount = (part.strip() for part in text.rpartition("="))
     try:
         price = float(amount)
     except ValueError:

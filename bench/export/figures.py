@@ -33,7 +33,7 @@ class Figure:
 def figures(source: Source) -> Iterator[Figure]:
     """Every measure that was taken, cell by cell."""
     for cell in source.cells:
-        rows = [row for row in source.trials if row["cell"] == cell["cell"] and row["status"] == "ok"]
+        rows = source.ok_trials(cell)
         for measure in MEASURES.values():
             values = [value for row in rows if (value := measure.of(row)) is not None]
             if values:

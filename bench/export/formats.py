@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "mlflow": Format(
             module="mlflow_store",
-            requires="mlflow-skinny",
+            requires="mlflow-skinny, sqlalchemy, alembic",
             opens="mlflow ui --backend-store-uri sqlite:///{file} opens it",
         ),
         "pytest-benchmark": Format(
@@ -77,7 +77,6 @@ def writer(name: str) -> Writer:
         module = import_module(f"bench.export.{form.module}")
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"--to {name} takes the package {form.requires} (no module {error.name}); "
-            f"pip install 'hourglass-bench[export]', or {form.requires} alone"
+            f"--to {name} takes {form.requires} (no module {error.name}); pip install 'hourglass-bench[export]'"
         ) from error
     return cast("Writer", module.write)

@@ -9,8 +9,12 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
+import alembic  # noqa: F401 -- mlflow-skinny leaves out what its own store takes: told before anything is written
+import sqlalchemy  # noqa: F401 -- likewise
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
+
+from bench.export.source import BY_EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +38,6 @@ SETTINGS = (
     ),
     *("epochs_asked", "budget_s", "budget_clock", "dataset", "seed"),
 )
-BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_s", "train_s")
 AT_THE_END = (
     *("test_accuracy", "test_loss", "train_s", "fit_s", "wall_s", "images_per_s", "attained_fraction"),
     *("peak_rss_bytes", "peak_gpu_bytes", "energy_joules", "parameters"),

@@ -10,6 +10,7 @@ from pytest_benchmark import __version__
 from pytest_benchmark.stats import Stats
 
 from bench.analysis.machine_info import machine_info
+from bench.errors import UsageError
 from bench.export.source import slug
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 def write(source: Source, out: Path) -> list[Path]:
     """Write a file with two groups: training, a round for each seed; epochs, a round for each epoch of each seed."""
     run = source.data.run
+    if run.hosts:
+        raise UsageError(f"a file of pytest-benchmark is of one machine; export the runs of {', '.join(run.hosts)}")
     content = {
         "machine_info": machine_info(run.host),
         "commit_info": {
@@ -44,7 +47,7 @@ def write(source: Source, out: Path) -> list[Path]:
 
 def _benchmarks(source: Source) -> Iterator[dict[str, Any]]:
     for cell in source.cells:
-        rows = [row for row in source.trials if row["cell"] == cell["cell"] and row["status"] == "ok"]
+        rows = source.ok_trials(cell)
         epochs = [epoch for row in rows for epoch in source.epochs(row)]
         for group, values in (
             ("train", [row["train_s"] for row in rows if row["train_s"]]),

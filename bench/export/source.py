@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from bench.records import RunData, TrialData
 
 
+BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_s", "train_s")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """A run, as exports need it.
@@ -44,6 +47,10 @@ class Source:
     def label(self, row: Row) -> str:
         """What the cell of a row is called: its model, its device, and what else is not the plain case."""
         return f"{row['model']} {self.setting(row)}"
+
+    def ok_trials(self, cell: Row) -> list[Row]:
+        """Rows of a cell's trials that ended ok."""
+        return [row for row in self.trials if row["cell"] == cell["cell"] and row["status"] == "ok"]
 
     def trial_name(self, row: Row) -> str:
         """What a trial is called, as a name for files: no two of a run have the same."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from tensorboardX import SummaryWriter
 
 from bench.analysis.frame import rows_of
+from bench.export.source import BY_EPOCH
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.export.source import Source
 
-BY_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_s", "train_s")
 BY_TIME = ("rss_bytes", "cpu_percent", "gpu_utilization_percent", "gpu_memory_used_bytes", "gpu_power_watts")
 
 

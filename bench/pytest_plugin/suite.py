@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from statistics import median
@@ -9,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.analysis.machine_info import machine_info
@@ -68,18 +70,26 @@ def collect(session: pytest.Session) -> Iterator[pytest.Item]:
         "device": _words(option("bench_device")) or ["cpu"],
         "dataset": option("bench_dataset"),
         "epochs": 1,
+        "data-dir": option("bench_data_dir"),
     }
     if option("bench_batch_size") is not None:
         asked["batch-size"] = [option("bench_batch_size")]
     try:
-        plan = prepare(merge(asked)).plan
+        prepared = prepare(merge(asked))
     except BenchError as error:
         raise pytest.UsageError(str(error)) from error
+    plan = prepared.plan
+    for trial in plan.trials:
+        if trial.cell.batch_size > trial.cell.dataset.num_train:
+            raise pytest.UsageError(
+                f"a batch of {trial.cell.batch_size} is more than the {trial.cell.dataset.num_train} images of "
+                f"{trial.cell.dataset.name}; give a smaller --bench-batch-size"
+            )
     suite = Suite.from_parent(session, path=Path(__file__), nodeid=NODE)
     for trial in sorted(plan.trials, key=lambda trial: trial.cell.device.label):  # a worker serves one device
         refusal = plan.refusals.get(trial.key)
         for part in parts:
-            name = f"{part}[{trial.cell.model.name}-{trial.cell.device.label}]"
+            name = f"{part}[{_setting(trial.cell)}]"
             body = _refused(*refusal) if refusal else _benchmark(trial.cell, part)
             item = pytest.Function.from_parent(suite, name=name, callobj=body)
             item.add_marker(pytest.mark.benchmark(group=part, timer=WorkerClock()))
@@ -94,9 +104,10 @@ def this_machine() -> dict[str, Any]:
 def _benchmark(cell: Cell, part: Part) -> Callable[..., None]:
     def body(benchmark: BenchmarkFixture, hourglass_workers: Workers, request: pytest.FixtureRequest) -> None:
         try:
-            (first_s,) = hourglass_workers.time(TimingRequest(cell=cell, part=part, rounds=1))
+            ask = TimingRequest(cell=cell, part=part, rounds=1, data_dir=request.config.getoption("bench_data_dir"))
+            (first_s,) = hourglass_workers.time(ask)
             rounds = 1 if benchmark.disabled else _rounds(first_s, request.config)
-            seconds = iter(hourglass_workers.time(TimingRequest(cell=cell, part=part, rounds=rounds)))
+            seconds = itertools.cycle(hourglass_workers.time(replace(ask, rounds=rounds)))  # profiling calls once more
         except TimingError as error:
             pytest.fail(str(error), pytrace=False)
         taken: list[float] = []
@@ -120,8 +131,8 @@ def _benchmark(cell: Cell, part: Part) -> Callable[..., None]:
     return body
 
 
-def _refused(status: str, reason: str) -> Callable[[], None]:
-    def body() -> None:
+def _refused(status: str, reason: str) -> Callable[[BenchmarkFixture], None]:
+    def body(benchmark: BenchmarkFixture) -> None:  # noqa: ARG001 -- --benchmark-only takes what has it
         if status == "skipped":
             pytest.skip(reason)
         pytest.fail(reason, pytrace=False)
@@ -134,6 +145,11 @@ def _rounds(round_s: float, config: pytest.Config) -> int:
     least = int(config.getoption("benchmark_min_rounds"))
     fitting = math.ceil(float(config.getoption("benchmark_max_time")) / round_s)
     return max(least, min(fitting, MOST_ROUNDS))
+
+
+def _setting(cell: Cell) -> str:
+    """What makes it other work is in the name, so that it is never compared with what it is not."""
+    return f"{cell.model.name}-{cell.device.label}-{cell.dataset.name}-batch{cell.batch_size}"
 
 
 def _words(texts: Sequence[str]) -> list[str]:

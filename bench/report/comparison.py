@@ -7,7 +7,7 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.analysis.gate import Judgement
+from bench.analysis.gate import Judgement, unguarded
 from bench.analysis.measures import MEASURES
 from bench.report.column import Column, Tone, column
 from bench.report.format import MISSING, duration, energy, plain, rate, share, size
@@ -38,8 +38,8 @@ TONES: Mapping[str, Tone] = {"better": "good", "worse": "bad", "unknown": "doubt
 OUTCOME_TONES: Mapping[str, Tone] = {"regression": "bad", "too noisy": "doubt", "not comparable": "doubt"}
 LEGEND = (
     "base, new: medians of the trials that ended ok; change: of the median, pp: percentage points, with the 95 % "
-    "interval of a bootstrap over the repeats, from 3 of each on; same within noise: the interval holds 0, or the "
-    "change is below 3 % or 0.5 pp, as between two runs of one thing"
+    "interval of a bootstrap over the repeats, from 3 of each or 6 pairs on; same within noise: the interval holds 0, "
+    "or the change is below 3 % or 0.5 pp, as between two runs of one thing"
 )
 FEW = 3  # of more cells, the answer only counts
 PACE = 0.02  # of less, nothing is said of how fast the machine itself was
@@ -102,11 +102,12 @@ def _verdict(judgements: Sequence[Judgement]) -> str:
         if found:
             more = f"; {len(found) - 1} more" if len(found) > 1 else ""
             return f"{said}: {_judged(found[0])}{more}"
-    held = [judgement for judgement in judgements if judgement.outcome == "holds"]
-    if not held:
-        return f"nothing is comparable: {judgements[0].reason}"
-    cells = len({(judgement.run, judgement.cell) for judgement in held})
-    return f"every limit holds, in {cells} cell{'s' * (cells != 1)}"
+    if lost := unguarded(judgements):
+        return f"not comparable: {_judged(lost[0])}"
+    cells = {(judgement.run, judgement.cell) for judgement in judgements}
+    left = {(judgement.run, judgement.cell) for judgement in judgements if judgement.outcome == "not comparable"}
+    held = f"{len(cells - left)} of {len(cells)} cells" if left else f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+    return f"every limit holds, in {held}"
 
 
 def _judged(judgement: Judgement) -> str:
@@ -165,7 +166,8 @@ def _differences(comparisons: Sequence[Comparison]) -> Iterator[str]:
         for cell, label in zip(one.cells, label_cells(one), strict=True):
             if cell.changes:
                 name = f"{one.new.run.name}, " if len(comparisons) > 1 else ""
-                yield from (f"{name}{label}: {difference}" for difference in cell.pair.changes)
+                told = (*cell.pair.obstacles, *cell.pair.changes)
+                yield from (f"{name}{label}: {difference}" for difference in told)
 
 
 def _changes(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> Section:
@@ -244,12 +246,17 @@ def _limits(judgements: Sequence[Judgement], *, several: bool) -> Section:
 def _left_out(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for one in comparisons:
         for cell, label in zip(one.cells, label_cells(one), strict=True):
+            name = f"{one.new.run.name}, " if len(comparisons) > 1 else ""
             if cell.obstacles:
-                yield f"{label}: {'; '.join(cell.obstacles)}"
+                yield f"{name}{label}: {'; '.join(cell.obstacles)}"
+            elif not cell.changes:
+                ended = (", ".join(dict.fromkeys(side)) for side in (cell.base_statuses, cell.new_statuses))
+                yield f"{name}{label}: nothing was measured on both sides; trials ended {' against '.join(ended)}"
         for run, cells in ((one.base, one.only_base), (one.new, one.only_new)):
             labels = cell_labels(trial.cell for trial in run.run.trials)
             for lone in cells:
-                yield f"{labels[lone]}: only in {run.run.name}"
+                other = one.new if run is one.base else one.base
+                yield f"{labels[lone]}: not in {other.run.name}"
 
 
 def _change(change: Change) -> str:

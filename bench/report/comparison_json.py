@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.report.comparison import label_cells
+from bench.report.labels import cell_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.analysis.compare import Comparison
     from bench.analysis.gate import Judgement
+    from bench.records import Cell, RunData
 
 SCHEMA = 1
 
@@ -39,17 +41,24 @@ def _run(comparison: Comparison) -> dict[str, Any]:
         "name": comparison.new.run.name,
         "machines": asdict(comparison.machines),
         "pace": comparison.pace,
+        "paired": comparison.paired,
         "cells": [
             {
                 "cell": label,
                 "not_comparable": list(cell.obstacles),
-                "differences": list(cell.pair.changes),
+                "differences": [*cell.pair.obstacles, *cell.pair.changes],
+                "not_compared": dict(cell.refused),
                 "base_statuses": list(cell.base_statuses),
                 "new_statuses": list(cell.new_statuses),
                 "measures": [asdict(change) | {"says": change.word} for change in cell.changes],
             }
             for cell, label in zip(comparison.cells, label_cells(comparison), strict=True)
         ],
-        "only_base": [cell.label for cell in comparison.only_base],
-        "only_new": [cell.label for cell in comparison.only_new],
+        "only_base": _labels(comparison.base, comparison.only_base),
+        "only_new": _labels(comparison.new, comparison.only_new),
     }
+
+
+def _labels(run: RunData, cells: Sequence[Cell]) -> list[str]:
+    labels = cell_labels(trial.cell for trial in run.run.trials)
+    return [labels[cell] for cell in cells]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bench.analysis.frame import Report
-    from bench.machine import Revision
+    from bench.machine import Host, Revision
     from bench.records import Run
     from bench.report.column import Column
     from bench.report.section import Findings, Section
@@ -124,9 +124,16 @@ def _list(lines: Iterable[str], *, numbered: bool = False) -> str:
 def made_with(run: Run) -> str:
     """When, on what system and with which versions a run was made, in a sentence."""
     created = datetime.fromtimestamp(run.created_unix_s, tz=UTC)
-    versions = {"Hourglass": run.version, "Python": run.host.python, **run.host.packages}
-    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"Made {created:%Y-%m-%d %H:%M} UTC on {run.host.os} with {listed}."
+    places = [
+        f"{f'{name}: ' if name else ''}{host.os} with {_versions(run, host)}"
+        for name, host in (run.hosts or {"": run.host}).items()
+    ]
+    return f"Made {created:%Y-%m-%d %H:%M} UTC on {'; '.join(places)}."
+
+
+def _versions(run: Run, host: Host) -> str:
+    versions = {"Hourglass": run.version, "Python": host.python, **host.packages}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def sources(run: Run) -> list[str]:

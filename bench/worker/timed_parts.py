@@ -11,8 +11,6 @@ from bench.worker.pipeline import normalizer
 from bench.worker.setting_up import PREPARED_IMAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import keras
     import tensorflow as tf
 
@@ -21,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Timed(Protocol):
-    """Something that is timed over and over."""
+    """Something that is timed over and over.
+
+    Attributes:
+        batches: That a round is of; its time is divided by them.
+    """
+
+    batches: float
 
     def prepare(self) -> None:
         """Do what is not to be timed, before each round."""
@@ -42,6 +46,8 @@ def timed_parts(cell: Cell, *, data_dir: str | None) -> dict[Part, Timed]:
     """
     if cell.recipe.frozen_until or cell.recipe.optimizer == "lbfgs":
         raise ModelError(f"{cell.model.name} is trained on features of a frozen part, which has no such parts to time")
+    if len(cell.device.gpu_uuids) > 1:
+        raise ModelError(f"parts are timed on one device; {cell.device.label} trains on several together")
     devices = runtime.training_devices(cell)
     scope = runtime.strategy_scope(devices)
     data = load_data(cell, data_dir=data_dir)
@@ -56,8 +62,8 @@ def timed_parts(cell: Cell, *, data_dir: str | None) -> dict[Part, Timed]:
         )
         output = building.ask_output(model, normalize(data.x_train[:FEW]))
         building.compile_model(model, cell, output=output)
-    pipeline = InputPipeline(batches, whole=len(data.x_train) // cell.batch_size)
-    images, labels = pipeline.first()
+    images, labels = next(iter(batches.training))
+    pipeline = InputPipeline(batches, per_epoch=len(data.x_train) / cell.batch_size)
     return {
         "training_step": TrainingStep(model, images, labels),
         "prediction": Prediction(model, images),
@@ -67,6 +73,8 @@ def timed_parts(cell: Cell, *, data_dir: str | None) -> dict[Part, Timed]:
 
 class TrainingStep:
     """Forward, backward, update and metrics, on a batch that is there."""
+
+    batches = 1.0
 
     def __init__(self, model: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> None:
         self._model, self._images, self._labels = model, images, labels
@@ -82,6 +90,8 @@ class TrainingStep:
 class Prediction:
     """The forward pass of a batch that is there, its outputs fetched."""
 
+    batches = 1.0
+
     def __init__(self, model: keras.Model, images: tf.Tensor) -> None:
         self._model, self._images = model, images
 
@@ -94,38 +104,26 @@ class Prediction:
 
 
 class InputPipeline:
-    """Making a whole batch of training images: gathered, augmented and normalised, by the pipeline's own threads.
+    """Making an epoch of training images: gathered, augmented and normalised, by the pipeline's own threads.
+
+    Batches are made ahead and several at a time, so how long one of them is waited for says little.
 
     Args:
         batches: Has the pipeline.
-        whole: Batches of full size in an epoch.
+        per_epoch: Batches in an epoch; a fraction where the last one is smaller.
     """
 
-    def __init__(self, batches: Batches, *, whole: int) -> None:
+    def __init__(self, batches: Batches, *, per_epoch: float) -> None:
         self._batches = batches
-        self._whole = whole
+        self.batches = per_epoch
         self._epoch = 0
-        self._left = 0
-        self._iterator: Iterator[tuple[tf.Tensor, tf.Tensor]] = iter(())
-
-    def first(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """A batch, to train on."""
-        self._batches.pipeline.begin_epoch(self._epoch)
-        return next(iter(self._batches.training))
 
     def prepare(self) -> None:
-        """Begin another epoch where this one is over, and take what is made ahead: what follows is waited for."""
-        if self._left:
-            return
+        """Another epoch has another order."""
         self._epoch += 1
         self._batches.pipeline.begin_epoch(self._epoch)
-        self._iterator = iter(self._batches.training)
-        ahead = min(self._batches.pipeline.batches_ahead, self._whole - 1)
-        for _ in range(ahead):
-            next(self._iterator)
-        self._left = self._whole - ahead
 
     def run(self) -> None:
-        """Take a batch."""
-        next(self._iterator)
-        self._left -= 1
+        """Take all batches."""
+        for _ in self._batches.training:
+            pass

@@ -62,7 +62,7 @@ class Timer:
         self._parts: dict[Part, Timed] = {}
 
     def time(self, request: TimingRequest) -> tuple[float, ...]:
-        """Return the seconds of each round, after the part was warmed up.
+        """Return the seconds a batch of each round, after the part was warmed up.
 
         Raises:
             BenchError: Model, data or device are not what the cell needs.
@@ -87,7 +87,7 @@ class Timer:
         began_s = time.perf_counter()
         part.run()
         self._synchronize()
-        return time.perf_counter() - began_s
+        return (time.perf_counter() - began_s) / part.batches
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""The plugin's options and hooks; it imports nothing large before a model is asked for."""
+"""The pytest plugin's options and hooks: `pytest --bench-model mine.py`.
+
+A module of its own beside `bench`: pytest imports it in every session, also where a project has a `bench` of its own,
+so it imports nothing of that name, and nothing large, before a model is asked for.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ MODEL_HELP = "Time these models: built-in names or files, a comma list; repeatab
 DEVICE_HELP = "Where: cpu, cpu:1, gpu, gpu:0, all; a comma list. Defaults to cpu."
 PART_HELP = "What: training_step, prediction, input_pipeline; a comma list. Defaults to all."
 BATCH_HELP = "Images a batch. Defaults to what the model's recipe says, or 32."
+DATA_DIR_HELP = "Where data sets lie, if not in the usual places."
 DATASET_HELP = "Data set, as `run --dataset` takes it. Defaults to synthetic images."
 
 
@@ -26,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-part", action="append", default=[], metavar="PART", help=PART_HELP)
     group.addoption("--bench-batch-size", default=None, type=int, metavar="N", help=BATCH_HELP)
     group.addoption("--bench-dataset", default="synthetic", metavar="DATA", help=DATASET_HELP)
+    group.addoption("--bench-data-dir", default=None, metavar="FOLDER", help=DATA_DIR_HELP)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
