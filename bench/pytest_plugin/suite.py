@@ -61,9 +61,10 @@ def collect(session: pytest.Session) -> Iterator[pytest.Item]:
         pytest.UsageError: A model, device or part is not known.
     """
     option = session.config.getoption
-    parts = _words(option("bench_part")) or PARTS
-    if unknown := [part for part in parts if part not in PARTS]:
+    wanted = _words(option("bench_part")) or PARTS
+    if unknown := [part for part in wanted if part not in PARTS]:
         raise pytest.UsageError(f"--bench-part takes {', '.join(PARTS)}; received {unknown[0]!r}")
+    parts = [part for part in PARTS if part in wanted]
     asked: dict[str, Any] = {
         "preset": "quick",
         "model": _words(option("bench_model")),
