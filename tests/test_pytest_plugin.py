@@ -182,7 +182,7 @@ def test_a_model_needs_pytest_benchmark(project) -> None:
         (["--bench-model", "nothing.py"], "no model file 'nothing.py'"),
         (["--bench-model", "mine.py", "--bench-device", "tpu"], "cannot understand --device 'tpu'"),
         (["--bench-model", "mine.py", "--bench-part", "backward"], "received 'backward'"),
-        (["--bench-model", "mine.py", "--bench-batch-size", "4096"], "a batch of 4096 is more than the 2000 images"),
+        (["--bench-model", "mine.py", "--bench-batch-size", "4096"], "a batch of 4096 is more than the 1800 images"),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_runs(project, arguments, said) -> None:
