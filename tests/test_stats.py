@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.stats import mad, median_interval, ratio_interval
+from bench.analysis.stats import contrast_interval, mad, median_interval, ratio_interval, sign_interval
 
 RATES = st.floats(min_value=0.01, max_value=1e5)
 REPEATS = st.lists(RATES, min_size=3, max_size=12)
@@ -91,6 +91,29 @@ def test_a_ratio_turned_round_is_its_reciprocal(a: dict[int, float], b: dict[int
     assert (1 / found.estimate, 1 / found.high, 1 / found.low) == pytest.approx(
         (turned.estimate, turned.low, turned.high)
     )
+
+
+def test_the_sign_tests_interval_is_exact() -> None:
+    """Five values bound their median in 94 % of all cases: too few; of more, it holds the true one in 95 % or more."""
+    rng = np.random.default_rng(5)
+    assert sign_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert sign_interval([]) is None
+    found = sign_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
+    assert found is not None
+    assert (found.low, found.estimate, found.high) == (1.0, 3.5, 6.0)
+    held = [sign_interval(rng.standard_t(2, size=12).tolist()) for _ in range(400)]
+    assert np.mean([interval is not None and 0.0 in interval for interval in held]) > 0.93
+
+
+def test_a_contrast_of_medians_is_their_difference() -> None:
+    """Its interval holds the true difference about as often as it says, and fewer than three repeats give none."""
+    rng = np.random.default_rng(6)
+    assert contrast_interval([[1.0, 2.0], [1.0, 2.0, 3.0]], [1.0, -1.0]) is None
+    exact = contrast_interval([[5.0] * 3, [2.0] * 4], [1.0, -1.0])
+    assert exact is not None
+    assert (exact.low, exact.estimate, exact.high, exact.repeats) == (3.0, 3.0, 3.0, 3)
+    held = [contrast_interval(rng.normal(size=(2, 5)).tolist(), [1.0, -1.0]) for _ in range(100)]
+    assert np.mean([interval is not None and 0.0 in interval for interval in held]) > 0.88
 
 
 def test_what_drifts_cancels_in_a_paired_ratio() -> None:

@@ -14,7 +14,7 @@ from bench.analysis.machines import MachineComparison, compare_hosts
 from bench.analysis.measures import MEASURES, Measure
 from bench.analysis.pairing import Pair, pair_cells
 from bench.analysis.rows import MOVED
-from bench.analysis.stats import MIN_REPEATS, contrast_interval, median_interval
+from bench.analysis.stats import MIN_REPEATS, contrast_interval, sign_interval
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 NEGLIGIBLE_RATIO = 0.03
 NEGLIGIBLE_POINTS = 0.005
 
-# An interval of a median reaches no further than the values: of five pairs it would hold the true one in 94 % at most.
-MIN_PAIRS = 6
+MIN_PAIRS = 6  # fewer bound their median in less than 95 % of all cases
 
 Verdict = Literal["better", "worse", "same", "unknown"]
 
@@ -308,8 +307,7 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         samples = [tuple(map(math.log, sample)) for sample in samples]
     if both.paired:
         differences = [theirs - ours for theirs, ours in zip(*samples, strict=True)]
-        enough = len(differences) >= MIN_PAIRS
-        interval, estimate = median_interval(differences) if enough else None, median(differences)
+        interval, estimate = sign_interval(differences), median(differences)
     else:
         interval = contrast_interval(samples, weights)
         estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))

@@ -143,6 +143,31 @@ def contrast_interval(
     )
 
 
+def sign_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval | None:
+    """Median and its exact interval by the sign test: between two of the values, whatever their distribution is.
+
+    Args:
+        values: Independent repeats, finite, such as differences of pairs.
+        confidence: Share of intervals that are to hold the true median, at least. Defaults to 0.95.
+
+    Returns:
+        The interval; None where even the smallest and the largest value do not bound the median so often: for a
+        confidence of 95 % with fewer than 6.
+    """
+    if not values:
+        return None
+    found = stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
+    if not math.isfinite(found.low + found.high):
+        return None
+    return Interval(
+        estimate=float(np.median(values)),
+        low=float(found.low),
+        high=float(found.high),
+        confidence=confidence,
+        repeats=len(values),
+    )
+
+
 def _ends(sample: NDArray[np.float64], confidence: float, method: Literal["BCa", "percentile"]) -> tuple[float, float]:
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)

@@ -38,8 +38,8 @@ TONES: Mapping[str, Tone] = {"better": "good", "worse": "bad", "unknown": "doubt
 OUTCOME_TONES: Mapping[str, Tone] = {"regression": "bad", "too noisy": "doubt", "not comparable": "doubt"}
 LEGEND = (
     "base, new: medians of the trials that ended ok; change: of the median, pp: percentage points, with the 95 % "
-    "interval of a bootstrap over the repeats, from 3 of each or 6 pairs on; same within noise: the interval holds 0, "
-    "or the change is below 3 % or 0.5 pp, as between two runs of one thing"
+    "interval, from 3 repeats of each by a bootstrap, of 6 pairs on by the sign test; same within noise: the interval "
+    "holds 0, or the change is below 3 % or 0.5 pp, as between two runs of one thing"
 )
 FEW = 3  # of more cells, the answer only counts
 PACE = 0.02  # of less, nothing is said of how fast the machine itself was
