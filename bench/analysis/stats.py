@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -156,7 +156,8 @@ def sign_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     """
     if not values:
         return None
-    found = stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
+    # Its stubs take the pair of ends for a number.
+    found: Any = stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
     if not math.isfinite(found.low + found.high):
         return None
     return Interval(
