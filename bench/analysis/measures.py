@@ -43,8 +43,30 @@ class Measure:
         return next((float(row[name]) for name in self.columns if row[name] is not None), None)
 
 
+def _time(name: str, *, is_extra: bool = False) -> Measure:
+    return Measure(name=name, columns=(name,), unit="s", better="faster", worse="slower", is_extra=is_extra)
+
+
+def _share(name: str, column: str, *, is_extra: bool = False) -> Measure:
+    return Measure(
+        name=name,
+        columns=(column,),
+        unit="share",
+        better="higher",
+        worse="lower",
+        is_larger_better=True,
+        is_share=True,
+        needs_machine=False,
+        is_extra=is_extra,
+    )
+
+
+def _memory(name: str, *columns: str) -> Measure:
+    return Measure(name=name, columns=columns, unit="bytes", better="less", worse="more", needs_machine=False)
+
+
 _LISTED = (
-    Measure(name="train_s", columns=("train_s",), unit="s", better="faster", worse="slower"),
+    _time("train_s"),
     Measure(
         name="images_per_s",
         columns=("images_per_s",),
@@ -61,44 +83,15 @@ _LISTED = (
         worse="further from the peak",
         is_larger_better=True,
         needs_machine=False,
-        is_extra=True,
     ),
-    Measure(
-        name="accuracy",
-        columns=("test_accuracy",),
-        unit="share",
-        better="higher",
-        worse="lower",
-        is_larger_better=True,
-        is_share=True,
-        needs_machine=False,
-    ),
-    Measure(
-        name="val_accuracy",
-        columns=("val_accuracy",),
-        unit="share",
-        better="higher",
-        worse="lower",
-        is_larger_better=True,
-        is_share=True,
-        needs_machine=False,
-        is_extra=True,
-    ),
-    Measure(
-        name="peak_rss", columns=("peak_rss_bytes",), unit="bytes", better="less", worse="more", needs_machine=False
-    ),
-    Measure(
-        name="peak_gpu",
-        columns=("peak_gpu_bytes", "gpu_memory_used_bytes"),
-        unit="bytes",
-        better="less",
-        worse="more",
-        needs_machine=False,
-    ),
+    _share("accuracy", "test_accuracy"),
+    _share("val_accuracy", "val_accuracy", is_extra=True),
+    _memory("peak_rss", "peak_rss_bytes"),
+    _memory("peak_gpu", "peak_gpu_bytes", "gpu_memory_used_bytes"),
     Measure(name="energy", columns=("energy_joules", "package_energy_joules"), unit="J", better="less", worse="more"),
-    Measure(name="fit_s", columns=("fit_s",), unit="s", better="faster", worse="slower", is_extra=True),
-    Measure(name="wall_s", columns=("wall_s",), unit="s", better="faster", worse="slower", is_extra=True),
-    Measure(name="step_s", columns=("step_s",), unit="s", better="faster", worse="slower", is_extra=True),
+    _time("fit_s", is_extra=True),
+    _time("wall_s", is_extra=True),
+    _time("step_s", is_extra=True),
 )
 
 MEASURES: Mapping[str, Measure] = MappingProxyType({measure.name: measure for measure in _LISTED})

@@ -33,7 +33,7 @@ class TimingError(BenchError):
 
 
 class Workers:
-    """All warm workers of a session; each is started when it is first needed.
+    """The warm workers of a session, one at a time: those of other devices would hold memory.
 
     Args:
         command: The worker; tests put another in its place.
@@ -43,7 +43,8 @@ class Workers:
     def __init__(self, command: Sequence[str] = WORKER, *, patience_s: float = PATIENCE_S) -> None:
         self._command = tuple(command)
         self._patience_s = patience_s
-        self._workers: dict[Hashable, _Worker] = {}
+        self._key: Hashable = None
+        self._worker: _Worker | None = None
 
     def time(self, request: TimingRequest) -> tuple[float, ...]:
         """Return the seconds of each round.
@@ -53,27 +54,26 @@ class Workers:
         """
         cell = request.cell
         key = cell.device, cell.precision, cell.onednn
-        for other in [known for known in self._workers if known != key]:
-            self._workers.pop(other).close()  # one at a time: warm ones of other devices would hold memory
-        if key not in self._workers:
-            self._workers[key] = _Worker(self._command, cell)
+        if self._worker is None or self._key != key:
+            self.close()
+            self._key, self._worker = key, _Worker(self._command, cell)
         try:
-            answer = self._workers[key].ask(request, patience_s=self._patience_s)
+            answer = self._worker.ask(request, patience_s=self._patience_s)
         except BaseException:  # a time-out of the test too: a late answer would be taken for the next one's
-            self._workers.pop(key).close()  # the next request gets a new one
+            self.close()  # the next request gets a new one
             raise
         if answer.problem:
             raise TimingError(answer.problem)
         if len(answer.seconds) != request.rounds:
-            self._workers.pop(key).close()
+            self.close()
             raise TimingError(f"the worker timed {len(answer.seconds)} rounds; asked for {request.rounds}")
         return answer.seconds
 
     def close(self) -> None:
-        """End all workers."""
-        for worker in self._workers.values():
-            worker.close()
-        self._workers.clear()
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
 
 
 class _Worker:

@@ -157,7 +157,7 @@ def _run(data: RunData) -> str:
 def _rows(comparison: Comparison, limits: Sequence[str]) -> Iterator[Row]:
     for cell, label in zip(comparison.cells, label_cells(comparison), strict=True):
         for change in cell.changes:
-            if not MEASURES[change.measure].is_extra or change.measure in limits or change.measure == "attained":
+            if not MEASURES[change.measure].is_extra or change.measure in limits:
                 yield {"run": comparison.new.run.name, "cell": label, "change": change}
 
 
