@@ -63,7 +63,8 @@ class ModelFile:
 class Build(Record, frozen=True):
     """How a model is to be built, and which part of it stays as it is; `bench.recipe` says what the fields mean.
 
-    `weights` is a path, `any_size` whether it is to take images of any size, as stages of a recipe need.
+    `weights` is a path, `any_size` whether it is to take images of any size, as stages of a recipe need, `winograd`
+    whether its 3×3 convolutions are computed by fewer multiplications.
     """
 
     spec: ModelSpec
@@ -71,6 +72,7 @@ class Build(Record, frozen=True):
     weights: str = ""
     input_pixels: int = 0
     frozen_until: str = ""
+    winograd: bool = False
 
 
 class LayerDescription(Record, frozen=True):

@@ -15,6 +15,7 @@ Optimizer = Literal["adam", "adamw", "rmsprop", "sgd", "muon", "lbfgs"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Normalization = Literal["unit", "standard"]
 BudgetClock = Literal["train", "fit", "wall"]
+Convolutions = Literal["direct", "winograd"]
 Schedule = Literal["constant", "step", "cosine", "linear", "one_cycle"]
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -91,6 +92,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         epochs: Passes over the training images, where no flag says otherwise; 0 tests the model as it was built.
             None leaves it to the preset.
         precision: The Keras dtype policy, where no flag says otherwise. None leaves it to the preset.
+        convolutions: `"winograd"` computes 3×3 convolutions on a CPU with a half to a third of the multiplications
+            where they have channels enough (Lavin & Gray 2016, arXiv 1509.09308; docs/training.md); on a GPU cuDNN
+            chooses by itself, and this changes nothing. Defaults to `"direct"`.
 
     Example:
         >>> Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, schedule="linear", warmup=0.2).optimizer
@@ -122,6 +126,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     batch_size: Count | None = None
     epochs: Epochs | None = None
     precision: Precision | None = None
+    convolutions: Convolutions = "direct"
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "adam_lr_ratio", "weight_decay"):

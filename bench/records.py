@@ -146,6 +146,11 @@ class Cell(Record, frozen=True):
         return self.model.name if self.recipe.weights == "none" else f"{self.model.name} (pre-trained)"
 
     @property
+    def winograd(self) -> bool:
+        """Whether 3×3 convolutions are computed by fewer multiplications: as its recipe asks for, on a CPU."""
+        return self.recipe.convolutions == "winograd" and self.device.kind == "cpu"
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps that make an epoch; the last one may be of a smaller batch. Of a linear probe, passes at most."""
         if self.recipe.optimizer == "lbfgs":

@@ -61,6 +61,7 @@ def how_built(cell: Cell) -> Building:
         weights=cell.weights.path if cell.weights else "",
         input_pixels=cell.recipe.input_pixels,
         frozen_until=cell.recipe.frozen_until,
+        winograd=cell.winograd,
     )
 
 

@@ -14,6 +14,7 @@ from bench import catalog
 from bench.errors import ModelError
 from bench.weights.digests import digest
 from bench.worker.muon import Muon
+from bench.worker.winograd import use_winograd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ def build(
     any_size: bool = False,
     weights: str | None = None,
     input_pixels: int = 0,
+    winograd: bool = False,
     class_names: Sequence[str] = (),
     sample: Callable[[], np.ndarray] | None = None,
 ) -> keras.Model:
@@ -44,6 +46,7 @@ def build(
         any_size: Whether images will be smaller than that too: the model is then built for any height and width.
         weights: Absolute path of the weights that it starts with. Defaults to none, they are drawn.
         input_pixels: Height to which it is to resize images. Defaults to 0, its own choice.
+        winograd: Whether its 3×3 convolutions are computed by fewer multiplications; see `bench.worker.winograd`.
         class_names: What it tells apart, in the order of the labels; handed to a `build` that has such a parameter.
         sample: Makes float32 training images (n, height, width, channels), as the model gets them, for the file's
             `prepare(model, x_train)`, where it has one. Defaults to none, the model stays as it was built.
@@ -84,6 +87,8 @@ def build(
             f"the model of {path} must end in {num_classes} classes, output shape (batch, {num_classes}); "
             f"received {('batch', *shape[1:])}"
         )
+    if winograd:
+        use_winograd(model)
     prepare = getattr(module, "prepare", None)
     if prepare is not None and sample is not None:
         try:
@@ -119,6 +124,7 @@ def build_for(
         any_size=bool(cell.recipe.stages),
         weights=weights,
         input_pixels=cell.recipe.input_pixels,
+        winograd=cell.winograd,
         class_names=class_names,
         sample=sample,
     )

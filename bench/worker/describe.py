@@ -41,6 +41,7 @@ def describe(build: Build, input_shape: tuple[int, int, int], num_classes: int) 
             any_size=build.any_size,
             weights=build.weights or None,
             input_pixels=build.input_pixels,
+            winograd=build.winograd,
         )
         frozen, trained = None, model
         if build.frozen_until:

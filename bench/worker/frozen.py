@@ -242,6 +242,7 @@ class FrozenPart:
             "precision": cell.precision,
             "jit": cell.jit,
             "onednn": cell.onednn,
+            "winograd": cell.winograd,
             "device": (cell.device.kind, cell.device.threads, cell.device.siblings, cell.device.gpu_uuids),
             "batch_size": cell.batch_size if cell.device.kind == "gpu" else None,  # a CPU chooses its own
             "tensorflow": tf.__version__,
