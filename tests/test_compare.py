@@ -295,12 +295,12 @@ def test_all_cores_of_one_machine_go_with_all_cores_of_another() -> None:
 # Two models of one run
 
 
-def in_turns(*factors, drift=1.0):
+def in_turns(*factors, drift=1.0, new="after/mine"):
     """A run of two models in turns: the second takes `factors` times as long, on a machine that becomes slower."""
     trials = []
     for seed, factor in enumerate(factors):
         pace = drift**seed
-        for name, times in (("before/mine", 1.0), ("after/mine", factor)):
+        for name, times in (("before/mine", 1.0), (new, factor)):
             trials.append(ok_trial(trial(name, seed=seed), train_s=10.0 * pace * times, accuracy=0.38 + 0.01 * seed))
     return run_data(*trials, name="nightly")
 

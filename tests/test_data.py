@@ -60,6 +60,16 @@ def write_cifar100(data_dir, files):
     return folder
 
 
+def write_cifar10(data_dir):
+    """Write a small CIFAR-10, ten images a batch whose every pixel tells the batch."""
+    folder = data_dir / "cifar-10-batches-py"
+    folder.mkdir()
+    for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        labels = [(number + i) % 10 for i in range(10)]
+        pixels = np.full((10, 3072), number, np.uint8)
+        (folder / name).write_bytes(pickle.dumps({b"data": pixels, b"labels": labels}))
+
+
 def npz_arrays(**changes):
     """A small data set whose every pixel tells the row that it stood in, sorted by class."""
     arrays = {
@@ -276,12 +286,7 @@ def test_folders_follow_keras(monkeypatch):
 
 def test_cifar10_joins_its_batches(data_dir):
     """The five batches become one training split of ten named classes."""
-    folder = data_dir / "cifar-10-batches-py"
-    folder.mkdir()
-    for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
-        labels = [(number + i) % 10 for i in range(10)]
-        pixels = np.full((10, 3072), number, np.uint8)
-        (folder / name).write_bytes(pickle.dumps({b"data": pixels, b"labels": labels}))
+    write_cifar10(data_dir)
     data = load("cifar10", validation=0)
     assert sorted(rows(data.x_train)) == sorted(list(range(5)) * 10)
     assert rows(data.x_test) == [5] * 10

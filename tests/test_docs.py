@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -14,28 +13,14 @@ from bench.analysis.measures import MEASURES
 from bench.cli.app import app
 from bench.export.formats import FORMATS
 from bench.report.dictionary import ABOUT, dictionary
+from commands_for_tests import ROOT, TYPED
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = typer.main.get_command(app)
-
-
-def commands(text):
-    """What stands after `python -m bench` in code: in a line of a block, or between backticks on several lines."""
-    blocks = re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL)
-    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
-    lines = [" ".join(span.split()) for span in spans]
-    lines += [line for block in blocks for line in re.sub(r">-\s+", "", block).splitlines()]
-    found = (re.search(r"python -m bench ([^#]*)", line) for line in lines)
-    return {match[1].strip() for match in found if match and "…" not in match[1]}
-
-
-TYPED = sorted((page.name, line) for page in PAGES for line in commands(page.read_text("utf-8")))
 
 
 @pytest.mark.parametrize(("page", "line"), TYPED, ids=[f"{page}: {line[:60]}" for page, line in TYPED])
 def test_a_command_is_understood_by_the_command_line(page, line):
-    """Each command is parsed by the real command line, with its flags, values and arguments; nothing is carried out."""
+    """Each is parsed by the real command line, flags, values and arguments; `test_commands` carries them out."""
     group, words = COMMAND, shlex.split(line)
     with group.make_context("bench", list(words)) as parent:
         command = group

@@ -1,0 +1,150 @@
+"""What README and documentation tell people to type is carried out, by a worker that trains nothing."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bench.catalog import ModelDescription, StepDescription
+from bench.cli.app import app
+from bench.launch.schedule import run_trials
+from bench.launch.tuning import Ascent
+from bench.records import TrialData
+from bench.weights.spec import WeightsSpec
+from calibrations_for_tests import calibration
+from commands_for_tests import ROOT, TYPED
+from records_for_tests import ok_trial, run_data, trial, write_run
+from test_compare import ELSEWHERE, in_turns, run_of
+from test_data import cifar100_files, write_cifar10, write_cifar100
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bench.catalog import Build
+    from bench.records import RunData
+
+FAKE_WORKER = (sys.executable, str(Path(__file__).with_name("fake_worker.py")), "as_asked")
+SECONDS = (10.0, 10.1, 9.9, 10.2, 10.0)  # of the epochs of five repeats
+SAME = [1.0] * 6  # two models in turns, one as fast as the other
+
+MODEL = '''"""A model of somebody's own."""
+
+
+def build(input_shape, num_classes):
+    """Is never called here."""
+'''
+PLACEHOLDERS = {  # what a page writes where anything of a kind may stand
+    "BASE": "reports/20261122T101500-base",
+    "NEW": "reports/20261122T103000-new",
+    "MODEL": "mnist_cnn",
+    "FIELD=A,B": "label_smoothing=0,0.1",
+}
+# Run folders that pages name; what they hold fits the commands that name them.
+RUNS: dict[str, Callable[[], RunData]] = {
+    "20261122T101500-base": functools.partial(run_of, *SECONDS, name="base"),
+    "20261122T103000-new": functools.partial(run_of, *reversed(SECONDS), name="new"),
+    "laptop": functools.partial(run_of, *SECONDS, name="laptop"),
+    "server": functools.partial(run_of, *SECONDS, name="server", host=ELSEWHERE),
+    "20261122T101500-quick": lambda: run_data(ok_trial(trial()), TrialData(trial=trial(seed=1)), name="quick"),
+    "20261122T103000-quick": lambda: run_data(ok_trial(trial()), name="quick", host=ELSEWHERE),
+    "20261125T215454-forecast": lambda: run_data(calibration(trial(epochs=9)), name="forecast"),
+}
+LINES = sorted({line for _, line in TYPED})
+DOCTOR = range(10, 17)  # what `doctor` finds where no GPU is
+FEW = 40  # images of a data set
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all that the pages speak of, in which everything is there but training and the network."""
+    monkeypatch.chdir(tmp_path)
+    for name, make in RUNS.items():
+        write_run(tmp_path / "reports" / name, make())
+    for folder in ("path/to", "before", "after", "proj"):
+        (tmp_path / folder).mkdir(parents=True)
+    for path in ("path/to/mine.py", "before/mine.py", "after/mine.py", "mine.py"):
+        (tmp_path / path).write_text(MODEL, encoding="utf-8")
+    (tmp_path / "reports" / "20261125T231500-tune").mkdir()
+    (tmp_path / "reports" / "20261125T231500-tune" / "bench.toml").write_text('device = ["cpu:1"]\n', encoding="utf-8")
+    shutil.copytree(ROOT / "reports" / "reference", tmp_path / "reports" / "reference")
+    write_data(tmp_path, monkeypatch)
+    stand_in(monkeypatch)
+    return tmp_path
+
+
+def write_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small data sets where Keras keeps its own, an .npz file and a folder of photos."""
+    known = folder / "datasets"
+    known.mkdir()
+    write_cifar100(known, cifar100_files(FEW, FEW))
+    write_cifar10(known)
+    monkeypatch.setenv("HOURGLASS_DATA_DIR", str(known))
+    monkeypatch.setenv("KERAS_HOME", str(folder / "keras"))
+    pictures = np.random.default_rng(0).integers(256, size=(FEW, 32, 32, 3)).astype(np.uint8)
+    labels = np.arange(FEW) % 2
+    np.savez(folder / "mine.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
+    for number, picture in enumerate(pictures):
+        place = folder / "photos" / ("train" if number < FEW // 2 else "test") / f"kind{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place / f"{number}.png")
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put others in the place of what trains, describes models, measures devices, downloads and opens a browser."""
+
+    def describe(builds: Sequence[Build], **_: Any) -> tuple[ModelDescription, ...]:
+        step = StepDescription(operations=100, fixed_bytes=1000, image_bytes=1000)
+        return tuple(ModelDescription(name=build.spec.name, parameters=1000, step=step) for build in builds)
+
+    def weights(request: str, *_: Any, **__: Any) -> WeightsSpec | None:
+        return None if request == "none" else WeightsSpec(name=request, path="/somewhere/weights", sha256="b" * 64)
+
+    monkeypatch.setitem(run_trials.__kwdefaults__, "command", FAKE_WORKER)
+    monkeypatch.setitem(Ascent.__init__.__kwdefaults__, "worker", FAKE_WORKER)
+    monkeypatch.setattr("bench.launch.preflight.describe_models", describe)
+    monkeypatch.setattr("bench.launch.describing.describe_models", describe)
+    monkeypatch.setattr("bench.launch.peaks.attainable_peak", lambda *_, **__: "not measured")
+    monkeypatch.setattr("bench.weights.shelf.ensure", weights)
+    monkeypatch.setattr("bench.weights.shelf.fetch", weights)
+    monkeypatch.setattr("bench.data.fetching.fetch", lambda name, **_: Path(name))
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+
+
+def prepare_for(line: str, desk: Path) -> list[str]:
+    """The words of a command as they are typed, with what it alone needs in its place."""
+    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)]
+    if "../before/mine.py,after/mine.py" in words:  # typed in a checkout, beside the one that it is compared with
+        shutil.copytree(desk / "before", desk.parent / "before", dirs_exist_ok=True)
+    if "before/mine,proj/mine" in words or "runs/*" in words:
+        name, new = (
+            ("reports/20261122T101500-quick", "proj/mine") if "runs/*" not in words else ("runs/1", "after/mine")
+        )
+        shutil.rmtree(desk / name, ignore_errors=True)
+        write_run(desk / name, in_turns(*SAME, new=new))
+    return [found for word in words for found in expand(word, desk)]
+
+
+def expand(word: str, desk: Path) -> list[str]:
+    """As a shell expands it."""
+    return sorted(str(path.relative_to(desk)) for path in desk.glob(word)) if word.endswith("/*") else [word]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_does_what_the_page_says(line: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends well, but for `doctor` where there is no GPU, and says something."""
+    words = prepare_for(line, desk)
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    done = CliRunner().invoke(app, words)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code in ({0, *DOCTOR} if words[0] == "doctor" else {0}), done.output
+    assert done.output.strip()
