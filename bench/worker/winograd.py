@@ -1,9 +1,10 @@
 """3×3 convolutions with fewer multiplications, on a CPU (Winograd 1980; Lavin & Gray 2016, arXiv 1509.09308).
 
-A tile of m × m outputs takes (m + 2)² products of transformed inputs and kernels in place of 9 m²: for 4 × 4, 36 in place
-of 144. TensorFlow asks oneDNN for direct convolutions, and for AVX2 oneDNN has no others (uxlfoundation/oneDNN#491); so
-here they are matrix products of TensorFlow: the transformation of rows, that of columns, one product for each place in a
-tile, and the same backwards. Gradients follow by themselves, with as many multiplications less.
+A tile of m × m outputs takes (m + 2)² products of transformed inputs and kernels in place of 9 m²: for 4 × 4, 36 in
+place of 144. TensorFlow asks oneDNN for direct convolutions, and for AVX2 oneDNN has no others
+(uxlfoundation/oneDNN#491); so here they are matrix products of TensorFlow: rows transformed, then columns, one
+product for each place in a tile, and the same backwards. Gradients follow by themselves, with as many multiplications
+less.
 
 What comes out differs from the direct convolution by rounding, 1e-5 to 1e-4 of its root mean square.
 """
