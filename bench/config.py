@@ -16,7 +16,7 @@ from bench.errors import UsageError
 from bench.recipe import BudgetClock, Count, Epochs, Fraction, Positive, Precision, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Jit = Literal["off", "on"]
 Onednn = Literal["off", "on"]
@@ -252,6 +252,11 @@ def _tables(value: object) -> object:
 
 def _listed(values: object) -> list[object]:
     return values if isinstance(values, list) else [values]
+
+
+def words(texts: Iterable[str]) -> list[str]:
+    """Return the words of comma lists, as a repeatable flag has them; what is empty is none."""
+    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
 
 
 def _split(item: object) -> list[object]:

@@ -337,6 +337,19 @@ def test_a_model_that_the_run_lacks_is_named() -> None:
         split(in_turns(1.0), "mine", "after/mine")
 
 
+def test_a_pre_trained_model_is_called_as_the_tables_call_it() -> None:
+    """A model and the same one pre-trained are two, of which one may be asked for."""
+    drawn = in_turns(1.0, 1.0)
+    trained = [
+        ok_trial(replace(data.trial, cell=replace(data.trial.cell, recipe=Recipe(weights="imagenet"))))
+        for data in in_turns(1.0, 1.0).trials
+    ]
+    run = run_data(*drawn.trials, *trained, name="nightly")
+    halves = split(run, "before/mine (pre-trained)", "after/mine (pre-trained)")
+    assert [{data.trial.cell.recipe.weights for data in half.trials} for half in halves] == [{"imagenet"}] * 2
+    assert [len(half.trials) for half in split(run, "before/mine", "after/mine")] == [2, 2]
+
+
 def test_what_did_not_run_in_turns_is_no_pair() -> None:
     """A grouped run has all trials of one model first; and a model is not compared with itself."""
     run = in_turns(1.0)

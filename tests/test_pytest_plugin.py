@@ -236,6 +236,16 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
     assert "Performance has regressed" in failed.stdout + failed.stderr
 
 
+def test_a_device_that_is_not_there_is_skipped_with_its_reason() -> None:
+    """`--bench-device all` names what the machine has; what of it cannot be used is told, and fails nothing."""
+    from bench.pytest_plugin.suite import _refused
+
+    with pytest.raises(pytest.skip.Exception, match="no driver"):
+        _refused("skipped", "no driver")(None)
+    with pytest.raises(pytest.fail.Exception, match="no such file"):
+        _refused("failed", "no such file")(None)
+
+
 @pytest.mark.tf
 def test_a_model_that_cannot_be_built_fails_alone(project) -> None:
     """The other model's benchmarks pass; a broken one is told with its reason."""

@@ -141,7 +141,7 @@ def split(run: RunData, old: str, new: str) -> tuple[RunData, RunData]:
         raise UsageError(f"--models takes two models; received {old} twice")
     if run.run.config.order != "interleaved":
         raise UsageError(f"the trials of {run.run.name} ran in the order {run.run.config.order}, not in turns")
-    known = dict.fromkeys(trial.cell.model.name for trial in run.run.trials)
+    known = dict.fromkeys(trial.cell.model_label for trial in run.run.trials)
     for name in (old, new):
         if name not in known:
             raise UsageError(f"{run.run.name} has no model {name!r}; it has {', '.join(known)}")
@@ -153,7 +153,7 @@ def _only(run: RunData, model: str, *, called: str) -> RunData:
         cell = trial.cell
         return structs.replace(trial, cell=structs.replace(cell, model=structs.replace(cell.model, name=called)))
 
-    kept = [data for data in run.trials if data.trial.cell.model.name == model]
+    kept = [data for data in run.trials if data.trial.cell.model_label == model]
     trials = tuple(structs.replace(data, trial=renamed(data.trial)) for data in kept)
     asked = structs.replace(run.run, name=model, trials=tuple(data.trial for data in trials))
     return structs.replace(run, run=asked, trials=trials)

@@ -20,12 +20,12 @@ def export(
 ) -> None:
     """Write a run for tools that you have: curves, times and memory where you look at all the others."""
     from bench.cli.console import console
+    from bench.config import words
     from bench.errors import StoreError
     from bench.export.formats import FORMATS, writer
     from bench.export.source import read_source
 
-    names = [name.strip() for text in to for name in text.split(",") if name.strip()]
-    writers = {name: writer(name) for name in names}  # all of them first: nothing is written for half of a wish
+    writers = {name: writer(name) for name in words(to)}  # all of them first: nothing is written for half of a wish
     source = read_source(folder)
     terminal = console()
     for name, write in writers.items():

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.analysis.machine_info import machine_info
-from bench.config import merge
+from bench.config import merge, words
 from bench.errors import BenchError
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
@@ -24,7 +24,7 @@ from bench.pytest_plugin.workers import TimingError, Workers
 from bench.timings import PARTS, Part, TimingRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from bench.records import Cell
 
@@ -61,14 +61,14 @@ def collect(session: pytest.Session) -> Iterator[pytest.Item]:
         pytest.UsageError: A model, device or part is not known.
     """
     option = session.config.getoption
-    wanted = _words(option("bench_part")) or PARTS
+    wanted = words(option("bench_part")) or PARTS
     if unknown := [part for part in wanted if part not in PARTS]:
         raise pytest.UsageError(f"--bench-part takes {', '.join(PARTS)}; received {unknown[0]!r}")
     parts = [part for part in PARTS if part in wanted]
     asked: dict[str, Any] = {
         "preset": "quick",
-        "model": _words(option("bench_model")),
-        "device": _words(option("bench_device")) or ["cpu"],
+        "model": words(option("bench_model")),
+        "device": words(option("bench_device")) or ["cpu"],
         "dataset": option("bench_dataset"),
         "epochs": 1,
         "data-dir": option("bench_data_dir"),
@@ -151,7 +151,3 @@ def _rounds(round_s: float, config: pytest.Config) -> int:
 def _setting(cell: Cell) -> str:
     """What makes it other work is in the name, so that it is never compared with what it is not."""
     return f"{cell.model.name}-{cell.device.label}-{cell.dataset.name}-batch{cell.batch_size}"
-
-
-def _words(texts: Sequence[str]) -> list[str]:
-    return [word.strip() for text in texts for word in text.split(",") if word.strip()]
