@@ -19,6 +19,7 @@ from bench.cli.app import app
 from bench.launch.schedule import run_trials
 from bench.launch.tuning import Ascent
 from bench.records import TrialData
+from bench.store import read_run
 from bench.weights.spec import WeightsSpec
 from calibrations_for_tests import calibration
 from commands_for_tests import ROOT, TYPED
@@ -138,13 +139,21 @@ def expand(word: str, desk: Path) -> list[str]:
     return sorted(str(path.relative_to(desk)) for path in desk.glob(word)) if word.endswith("/*") else [word]
 
 
+def runs(desk: Path) -> set[Path]:
+    """The run folders that there are."""
+    return {path.parent for path in desk.glob("*/*/run.json")}
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_does_what_the_page_says(line: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends well, but for `doctor` where there is no GPU, and says something."""
+    """It ends well, but for `doctor` where there is no GPU, and says something; a run leaves no trial out."""
     words = prepare_for(line, desk)
+    there = runs(desk)
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     done = CliRunner().invoke(app, words)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code in ({0, *DOCTOR} if words[0] == "doctor" else {0}), done.output
     assert done.output.strip()
+    for folder in runs(desk) - there if words[0] == "run" else ():
+        assert {data.result and data.result.status for data in read_run(folder).trials} == {"ok"}

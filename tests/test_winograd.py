@@ -114,8 +114,8 @@ def test_a_layer_gives_what_it_gave_with_bias_and_activation(bias: bool) -> None
     assert not np.array_equal(after, before)  # or it were computed as ever
 
 
-def products(model, size: int | None) -> dict[str, int]:
-    """Count the products of a forward pass for images of a size; None for one that is not known."""
+def products(model, size: int) -> dict[str, int]:
+    """Count the products of a forward pass for images of a size."""
     import tensorflow as tf
 
     graph = tf.function(model).get_concrete_function(tf.TensorSpec((None, size, size, 64), tf.float32)).graph
@@ -123,14 +123,42 @@ def products(model, size: int | None) -> dict[str, int]:
     return {kind: kinds.count(kind) for kind in ("Conv2D", "BatchMatMulV2")}
 
 
-@pytest.mark.parametrize(("size", "direct"), [(16, 0), (17, 1), (None, 1)])
-def test_sizes_that_are_large_or_not_known_are_convolved_directly(size: int | None, direct: int) -> None:
-    """Large maps gain nothing; three batched products lead to the places, stand at them, and lead back."""
+@pytest.mark.parametrize(("size", "direct"), [(16, 0), (17, 1)])
+def test_large_maps_are_convolved_directly(size: int, direct: int) -> None:
+    """They gain nothing; three batched products lead to the places, stand at them, and lead back."""
     from bench.worker.winograd import use_winograd
 
     model = network()
     use_winograd(model)
     assert products(model, size) == {"Conv2D": direct, "BatchMatMulV2": 0 if direct else 3}
+
+
+def test_one_graph_takes_images_of_all_sizes() -> None:
+    """A training in stages has one, in which sizes are not known; outputs and gradients are the direct ones'."""
+    import tensorflow as tf
+
+    from bench.worker.winograd import use_winograd
+
+    plain, model = network(), network()
+    model.set_weights(plain.get_weights())
+    use_winograd(model)
+
+    def traced(model):
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 64), tf.float32)])
+        def step(images):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                outputs = model(images)
+                loss = tf.reduce_sum(outputs * tf.cos(outputs))
+            return outputs, *tape.gradient(loss, [images, *model.trainable_variables])
+
+        return step
+
+    direct, fewer = traced(plain), traced(model)
+    for height, width in [*((size, size) for size in range(1, 18)), (3, 8), (16, 5), (17, 4)]:
+        images = tf.random.stateless_normal((2, height, width, 64), seed=(height, width))
+        both = zip(fewer(images), direct(images), strict=True)
+        assert max(relative_error(found, expected) for found, expected in both) < ROUNDING
 
 
 def test_a_lower_precision_is_convolved_directly() -> None:

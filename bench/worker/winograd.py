@@ -13,11 +13,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.polynomial import polynomial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Size = int | tf.Tensor
+    Matrix = np.ndarray | tf.Tensor
 
 KERNEL = 3  # taps along an axis
 TILES = (2, 3, 4, 5)  # outputs along an axis of a tile; larger ones round worse
@@ -34,14 +41,11 @@ LARGEST_MAP = 16  # pixels along an axis
 def use_winograd(model: keras.Model) -> int:
     """Let the model's 3×3 convolutions without stride be computed so, where it pays; their kernels stay as they are.
 
-    Whether it pays is decided for each size of images, when a graph is traced for it: a size that is not known then is
-    convolved directly.
-
     Args:
         model: Built. Layers of subclasses of `Conv2D` stay as they are: they may convolve in a way of their own.
 
     Returns:
-        How many layers may be.
+        How many layers may be; those on larger maps are convolved directly all the same.
     """
     # Layers of nested models and layers too; Keras has no public way to them all.
     layers = [layer for layer in model._flatten_layers() if _is_eligible(layer)]  # noqa: SLF001
@@ -54,18 +58,21 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Return the convolution with zeros at the edges, without stride.
 
     Args:
-        images: float32 (batch, height, width, in); all but the batch must be known.
+        images: float32 (batch, height, width, in), at most 16 × 16. Their size need not be known in a graph.
         kernel: float32 (3, 3, in, out).
 
     Returns:
         float32 (batch, height, width, out).
     """
-    _, height, width, inputs = images.shape
-    outputs = kernel.shape[-1]
-    rows, columns = _axis(height), _axis(width)
+    inputs, outputs = kernel.shape[2:]
+    height, width = (
+        dynamic if known is None else known
+        for known, dynamic in zip(images.shape[1:3], tf.unstack(tf.shape(images)[1:3]), strict=True)
+    )
+    rows, columns = _cut(height), _cut(width)
     places = rows.places * columns.places
 
-    transform = np.kron(rows.kernel, columns.kernel)
+    transform = tf.reshape(tf.einsum("yh,xw->yxhw", rows.kernel, columns.kernel), (places, KERNEL**2))
     kernels = tf.reshape(tf.matmul(transform, tf.reshape(kernel, (KERNEL**2, -1))), (places, inputs, outputs))
 
     # Pixels first, so that transformations are products with all that a pixel has, of all images.
@@ -79,12 +86,14 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     y = tf.reshape(y, (rows.places * rows.tiles, columns.places * columns.tiles, -1))
     y = tf.reshape(tf.matmul(columns.out_of, y), (rows.places * rows.tiles, -1))
     y = tf.reshape(tf.matmul(rows.out_of, y), (height, width, -1, outputs))
-    return tf.transpose(y, (2, 0, 1, 3))
+    y = tf.transpose(y, (2, 0, 1, 3))
+    y.set_shape((*images.shape[:3], outputs))
+    return y
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Axis:
-    """How one axis is cut into tiles.
+    """How one axis is cut into tiles; tensors where its length is not known yet.
 
     Attributes:
         tiles: How many.
@@ -94,15 +103,41 @@ class _Axis:
         kernel: float32 (places, 3): from taps to places.
     """
 
-    tiles: int
-    places: int
-    into: np.ndarray
-    out_of: np.ndarray
-    kernel: np.ndarray
+    tiles: Size
+    places: Size
+    into: Matrix
+    out_of: Matrix
+    kernel: Matrix
+
+
+def _cut(length: Size) -> _Axis:
+    """Cut an axis into tiles; one whose length is not known is looked up among all that there can be."""
+    if isinstance(length, int):
+        return _cut_known(length)
+    known = [_cut_known(length) for length in range(1, LARGEST_MAP + 1)]
+
+    def looked_up(matrices: list[np.ndarray], rows: Size, columns: Size) -> tf.Tensor:
+        shape = np.max([matrix.shape for matrix in matrices], axis=0)
+        table = np.stack(
+            [
+                np.pad(matrix, [(0, all_ - own) for all_, own in zip(shape, matrix.shape, strict=True)])
+                for matrix in matrices
+            ]
+        )
+        return tf.constant(table)[length - 1, :rows, :columns]
+
+    tiles, places = (tf.constant([getattr(axis, name) for axis in known])[length - 1] for name in ("tiles", "places"))
+    return _Axis(
+        tiles=tiles,
+        places=places,
+        into=looked_up([axis.into for axis in known], places * tiles, length),
+        out_of=looked_up([axis.out_of for axis in known], length, places * tiles),
+        kernel=looked_up([axis.kernel for axis in known], places, KERNEL),
+    )
 
 
 @functools.cache
-def _axis(length: int) -> _Axis:
+def _cut_known(length: int) -> _Axis:
     """Cut an axis of so many pixels into the tiles that take the fewest products."""
     size = min(TILES, key=lambda size: (-(-length // size) * (size + KERNEL - 1), size))
     outputs, kernel, inputs = transformations(size)
@@ -147,18 +182,22 @@ def transformations(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return outputs, kernel, inputs
 
 
-def _swap(x: tf.Tensor, outer: int, first: int, second: int) -> tf.Tensor:
+def _swap(x: tf.Tensor, outer: Size, first: Size, second: Size) -> tf.Tensor:
     """Return (outer, first × second, …), however it is shaped, as (outer, second, first, …)."""
-    if first == 1 or second == 1:
-        return x
     return tf.transpose(tf.reshape(x, (outer, first, second, -1)), (0, 2, 1, 3))
 
 
-def _convolution_op(inputs: tf.Tensor, kernel: tf.Tensor, *, direct: functools.partial[tf.Tensor]) -> tf.Tensor:
+def _convolution_op(inputs: tf.Tensor, kernel: tf.Tensor, *, direct: Callable[..., tf.Tensor]) -> tf.Tensor:
     """What a layer of Keras calls to convolve."""
+    kernel = tf.convert_to_tensor(kernel)
+    if inputs.dtype != tf.float32:
+        return direct(inputs, kernel)
     height, width = inputs.shape[1:3]
-    pays = None not in (height, width) and max(height, width) <= LARGEST_MAP and inputs.dtype == tf.float32
-    return convolve(inputs, tf.convert_to_tensor(kernel)) if pays else direct(inputs, kernel)
+    if None not in (height, width):
+        return convolve(inputs, kernel) if max(height, width) <= LARGEST_MAP else direct(inputs, kernel)
+    # A training in stages has one graph for images of all sizes.
+    small = tf.reduce_max(tf.shape(inputs)[1:3]) <= LARGEST_MAP
+    return tf.cond(small, lambda: convolve(inputs, kernel), lambda: direct(inputs, kernel))
 
 
 def _is_eligible(layer: keras.Layer) -> bool:
