@@ -71,6 +71,14 @@ def changed(record: Any, name: str, kind: Any) -> Any:
     return msgspec.structs.replace(record, **{first: changed(value, rest, kind) if rest else another(value, kind)})
 
 
+def test_fewer_multiplications_are_for_a_cpu():
+    """On a GPU cuDNN chooses by itself how it convolves."""
+    asked = Recipe(convolutions="winograd")
+    assert trial(recipe=asked).cell.winograd
+    assert not trial(recipe=asked, device=GPU).cell.winograd
+    assert not trial().cell.winograd
+
+
 @pytest.mark.parametrize(("name", "kind"), leaves(BASE).items(), ids=leaves(BASE))
 def test_the_key_changes_with_everything_that_could_change_the_result(name: Any, kind: Any) -> None:
     """Any field of a trial, those of its cell, model, device, data set and recipe included, is part of the key."""

@@ -429,6 +429,24 @@ def row_of(folder, result):
     return row, report.epochs.to_dict("records")
 
 
+def test_convolutions_with_fewer_multiplications_train_to_the_same(tmp_path):
+    """Losses differ by rounding, in stages too; a step is of fewer FLOPs."""
+    path = tmp_path / "wide.py"
+    layers = "layers.Conv2D(64, 1),\n        layers.MaxPooling2D(2),\n        layers.Conv2D(64,"
+    path.write_text(ANY_SIZE.replace("layers.Conv2D(8,", layers))
+    rows = []
+    for convolutions in ("direct", "winograd"):
+        recipe = Recipe(optimizer="sgd", learning_rate=0.01, stages=((20, 0.5),), convolutions=convolutions)
+        folder, result = run(make_trial(path, cpus=(0,), recipe=recipe), tmp_path / convolutions)
+        assert result.status == "ok", result.reason
+        rows.append(row_of(folder, result))
+    (direct, direct_epochs), (fewer, fewer_epochs) = rows
+    assert [epoch["loss"] for epoch in fewer_epochs] == pytest.approx(
+        [epoch["loss"] for epoch in direct_epochs], rel=1e-3
+    )
+    assert fewer["training_flops"] < 0.7 * direct["training_flops"]
+
+
 @pytest.mark.parametrize("clock", ["train", "fit", "wall"])
 def test_a_budget_ends_a_trial_when_its_clock_says_so(tmp_path, clock):
     """Train, fit or wall time stands at the budget within 1 % or a step, annealed, in an epoch or after several."""
