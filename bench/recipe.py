@@ -92,9 +92,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         epochs: Passes over the training images, where no flag says otherwise; 0 tests the model as it was built.
             None leaves it to the preset.
         precision: The Keras dtype policy, where no flag says otherwise. None leaves it to the preset.
-        convolutions: `"winograd"` computes 3×3 convolutions on a CPU with a half to a third of the multiplications
-            where they have channels enough (Lavin & Gray 2016, arXiv 1509.09308; docs/training.md); on a GPU cuDNN
-            chooses by itself, and this changes nothing. Defaults to `"direct"`.
+        convolutions: `"winograd"` computes 3×3 convolutions on a CPU, in float32 without XLA, with a half to a third
+            of the multiplications where they have channels enough (Lavin & Gray 2016, arXiv 1509.09308;
+            docs/training.md); on a GPU cuDNN chooses by itself, and this changes nothing. Defaults to `"direct"`.
 
     Example:
         >>> Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9, schedule="linear", warmup=0.2).optimizer

@@ -147,8 +147,13 @@ class Cell(Record, frozen=True):
 
     @property
     def winograd(self) -> bool:
-        """Whether 3×3 convolutions are computed by fewer multiplications: as its recipe asks for, on a CPU."""
-        return self.recipe.convolutions == "winograd" and self.device.kind == "cpu"
+        """Whether 3×3 convolutions may be computed by fewer multiplications, as its recipe asks for.
+
+        On a CPU in float32 alone: cuDNN chooses by itself, lower precisions would lose digits, and XLA needs to know
+        the sizes of images, which stages change.
+        """
+        plain = self.device.kind == "cpu" and self.precision == "float32" and self.jit == "off"
+        return self.recipe.convolutions == "winograd" and plain
 
     @property
     def steps_per_epoch(self) -> int:

@@ -8,8 +8,8 @@ channels, and keep their length, so that the learning rate alone says how fast t
 32×32×3 and 100 classes.
 
 What it leaves out is what a CPU is slow at: large images first of all (`stages`), many channels at full size, layers
-that move numbers without multiplying many. All convolutions but the first have channels enough to be computed with
-fewer multiplications (`convolutions`). It takes images of any size, in colour or grey.
+that move numbers without multiplying many. All 3×3 convolutions but the first have channels enough to be computed
+with fewer multiplications (`convolutions`). It takes images of any size, in colour or grey.
 
 `frozen_until` can cut at `whiten_act`, after each group, `group1`, `group2` and `group3`, and at `pool`.
 

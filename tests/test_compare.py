@@ -347,6 +347,10 @@ def test_a_pre_trained_model_is_called_as_the_tables_call_it() -> None:
     run = run_data(*drawn.trials, *trained, name="nightly")
     halves = split(run, "before/mine (pre-trained)", "after/mine (pre-trained)")
     assert [{data.trial.cell.recipe.weights for data in half.trials} for half in halves] == [{"imagenet"}] * 2
+    (cell,) = compare(*halves, paired=True).cells
+    assert cell.pair.new.model_label == "after/mine (pre-trained)"
+    with pytest.raises(UsageError, match=r"after/mine with weights 'none' and after/mine \(pre-trained\) with weights"):
+        split(run, "after/mine", "after/mine (pre-trained)")
     assert [len(half.trials) for half in split(run, "before/mine", "after/mine")] == [2, 2]
 
 

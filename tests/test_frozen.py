@@ -244,6 +244,7 @@ OTHERS = {
     "precision": {"precision": "mixed_bfloat16"},
     "jit": {"jit": "on"},
     "onednn": {"onednn": "off"},
+    "convolutions": {"recipe": Recipe(frozen_until="pool", convolutions="winograd")},
     "threads": {"device": replace(CPU, threads=1, cpus=(0,))},
     "siblings": {"device": replace(CPU, siblings=True)},
     "a GPU": {"device": Device(kind="gpu", threads=2, gpu_uuids=("GPU-1",))},

@@ -61,6 +61,19 @@ def prepared(**config: object) -> Prepared:
     return prepare(RunConfig(**options | config))  # type: ignore[arg-type]  # names and values are the fields'
 
 
+def test_how_a_model_is_built_is_what_its_recipe_asks_for() -> None:
+    """Cells that are built alike share a description; each of these needs its own."""
+    recipes = (
+        Recipe(),
+        Recipe(stages=((20, 0.5),)),
+        Recipe(input_pixels=64),
+        Recipe(frozen_until="pool"),
+        Recipe(convolutions="winograd"),
+    )
+    assert len({preflight.how_built(trial(recipe=recipe).cell) for recipe in recipes}) == len(recipes)
+    assert preflight.how_built(trial(recipe=Recipe(label_smoothing=0.1)).cell) == preflight.how_built(trial().cell)
+
+
 def test_a_cell_that_cannot_fit_is_a_skipped_row(tmp_path: Path) -> None:
     """The other cell runs; the row says what was missing, and both estimates stand in the frame."""
     folder = create(prepared(out=str(tmp_path)), command=("bench",))

@@ -50,12 +50,13 @@ def data(**changes: Any) -> dict[str, Any]:
         {"device": GPU},
         {"jit": "on"},
         {"steps_per_execution": 10},
+        {"recipe": Recipe(convolutions="winograd")},
         {"model": ModelSpec(name="copied", path="/elsewhere/copied.py", sha256="a" * 64)},
         data(name="/mine/cifar100.npz"),
     ],
 )
 def test_a_curve_holds_wherever_the_same_is_trained(changes: dict[str, Any]) -> None:
-    """Device, XLA, and where model and data lie do not matter, and the match has nothing to add."""
+    """Device, XLA, ways to convolve, and where model and data lie do not matter; the match has nothing to add."""
     (match,) = find(cell(**changes), [measured()])
     assert (match.same_order, match.notes) == (True, ())
     assert missing(cell(**changes), [measured()]) == ""

@@ -28,6 +28,16 @@ def build(input_shape, num_classes):
         layers.Dense(num_classes, use_bias=False, dtype="float32"),
     ])
 """
+WIDE = """
+def build(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape),
+        layers.Conv2D(64, 1, use_bias=False),
+        layers.Conv2D(64, 3, padding="same", use_bias=False),
+        layers.GlobalMaxPooling2D(),
+        layers.Dense(num_classes, use_bias=False),
+    ])
+"""
 SUBCLASSED = """
 class Net(keras.Model):
     def __init__(self, num_classes):
@@ -72,6 +82,7 @@ MODELS = {
     "subclassed": SUBCLASSED,
     "attention": ATTENTION,
     "untraceable": UNTRACEABLE,
+    "wide": WIDE,
 }
 
 
@@ -91,6 +102,14 @@ def described(specs):
         [catalog.Build(spec=spec) for spec in specs.values()], input_shape=(8, 8, 3), num_classes=20
     )
     return {model.name: model for model in found}
+
+
+def test_convolutions_with_fewer_multiplications_hold_more(specs, described):
+    """A tile of 4 × 4 outputs holds 6 × 6 transformed inputs until its kernel's gradient is computed."""
+    (fewer,) = describe_models(
+        [catalog.Build(spec=specs["wide"], winograd=True)], input_shape=(8, 8, 3), num_classes=20
+    )
+    assert fewer.step.image_bytes > described["wide"].step.image_bytes + 12 * 12 * 64 * FLOAT32_BYTES
 
 
 def test_a_step_holds_what_the_backward_pass_reads(described):

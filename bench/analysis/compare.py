@@ -141,11 +141,15 @@ def split(run: RunData, old: str, new: str) -> tuple[RunData, RunData]:
         raise UsageError(f"--models takes two models; received {old} twice")
     if run.run.config.order != "interleaved":
         raise UsageError(f"the trials of {run.run.name} ran in the order {run.run.config.order}, not in turns")
-    known = dict.fromkeys(trial.cell.model_label for trial in run.run.trials)
+    known = {trial.cell.model_label: trial.cell for trial in run.run.trials}
     for name in (old, new):
         if name not in known:
             raise UsageError(f"{run.run.name} has no model {name!r}; it has {', '.join(known)}")
-    return _only(run, old, called=new), _only(run, new, called=new)
+    if known[old].recipe.weights != known[new].recipe.weights:
+        weights = " and ".join(f"{name} with weights {known[name].recipe.weights!r}" for name in (old, new))
+        raise UsageError(f"what is compared in turns must begin alike; {weights}")
+    called = known[new].model.name
+    return _only(run, old, called=called), _only(run, new, called=called)
 
 
 def _only(run: RunData, model: str, *, called: str) -> RunData:

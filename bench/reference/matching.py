@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.records import Cell
     from bench.reference.curve import ReferenceCurve
 
+_OF_SPEED = ("convolutions",)  # of a recipe: they change what a step takes, and what it computes by rounding alone
 NEXT_STEP = "train it once, on any machine, and add that run: `python -m bench reference add RUN`"
 
 
@@ -91,7 +92,8 @@ def _differences(cell: Cell, curve: ReferenceCurve) -> Iterator[str]:
     if not _is_model(cell, curve):
         yield (f"of another version of {curve.model}'s file" if cell.model.name == curve.model else f"of {curve.model}")
     recipe = curve.recipe or Recipe()
-    if fields := differing_fields((recipe, cell.recipe)):
+    fields = [field for field in differing_fields((recipe, cell.recipe)) if field not in _OF_SPEED]
+    if fields:
         how = "trained" if curve.recipe else "not known to be trained otherwise than"
         yield f"{how} with {describe_fields(recipe, fields)}, this cell with {describe_fields(cell.recipe, fields)}"
     if curve.batch_size != cell.batch_size:
