@@ -3,8 +3,8 @@
 TensorFlow's profiler counts the operations of a traced graph, 2 FLOPs a multiply-add. It knows convolutions, matrix
 products, their gradients and most elementwise operations; of convolutions without padding it counts the gradients
 at every position of the input, not only of the output: for 3×3 on 32×32, 14 % more than is computed. Fused batch
-normalisation counts nothing. The products that it does not know are counted here, and batched ones whose first factor is
-transposed, of which it multiplies the wrong axes.
+normalisation counts nothing. The products that it does not know are counted here, and so are batched ones whose first
+factor is transposed, of which it multiplies the wrong axes.
 """
 
 from __future__ import annotations
