@@ -36,7 +36,7 @@ RECIPE = Recipe(
     normalization="standard",
     stages=((22, 0.4), (26, 0.8)),
     horizontal_flip="alternating",
-    shift_pixels=2,
+    shift_pixels=4,
     batch_size=512,
     convolutions="winograd",
 )
