@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import keras
 import numpy as np
@@ -23,8 +23,8 @@ from numpy.polynomial import polynomial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Size = int | tf.Tensor
-    Matrix = np.ndarray | tf.Tensor
+    Size: TypeAlias = int | tf.Tensor
+    Matrix: TypeAlias = np.ndarray | tf.Tensor
 
 KERNEL = 3  # taps along an axis
 TILES = (2, 3, 4, 5)  # outputs along an axis of a tile; larger ones round worse
