@@ -6,6 +6,7 @@ import functools
 import shlex
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from bench.store import read_run
 from bench.weights.spec import WeightsSpec
 from calibrations_for_tests import calibration
 from commands_for_tests import ROOT, TYPED
-from records_for_tests import ok_trial, run_data, trial, write_run
+from records_for_tests import epoch, ok_trial, run_data, start_up, trial, write_run
 from test_compare import ELSEWHERE, in_turns, run_of
 from test_data import cifar100_files, write_cifar10, write_cifar100
 
@@ -51,13 +52,21 @@ PLACEHOLDERS = {  # what a page writes where anything of a kind may stand
     "MODEL": "mnist_cnn",
     "FIELD=A,B": "label_smoothing=0,0.1",
 }
+
+
+def half_done() -> TrialData:
+    """A trial that was cut off after the first of two epochs."""
+    asked = trial(seed=1)
+    return TrialData(trial=asked, events=(*start_up(asked), *epoch(asked, 1, start_s=5.0, train_s=10.0)))
+
+
 # Run folders that pages name; what they hold fits the commands that name them.
 RUNS: dict[str, Callable[[], RunData]] = {
     "20261122T101500-base": functools.partial(run_of, *SECONDS, name="base"),
     "20261122T103000-new": functools.partial(run_of, *reversed(SECONDS), name="new"),
     "laptop": functools.partial(run_of, *SECONDS, name="laptop"),
     "server": functools.partial(run_of, *SECONDS, name="server", host=ELSEWHERE),
-    "20261122T101500-quick": lambda: run_data(ok_trial(trial()), TrialData(trial=trial(seed=1)), name="quick"),
+    "20261122T101500-quick": lambda: run_data(ok_trial(trial()), half_done(), name="quick"),
     "20261122T103000-quick": lambda: run_data(ok_trial(trial()), name="quick", host=ELSEWHERE),
     "20261125T215454-forecast": lambda: run_data(calibration(trial(epochs=9)), name="forecast"),
 }
@@ -124,6 +133,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.weights.shelf.fetch", weights)
     monkeypatch.setattr("bench.data.fetching.fetch", lambda name, **_: Path(name))
     monkeypatch.setattr("webbrowser.open", lambda _: True)
+    now_s = time.time()
+    monkeypatch.setattr("psutil.Process.create_time", lambda _: now_s)  # or a forecast's time began with the tests'
 
 
 def prepare_for(line: str, desk: Path) -> list[str]:

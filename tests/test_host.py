@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -183,6 +184,25 @@ def test_what_is_installed_is_found(tmp_path: Path) -> None:
     (tmp_path / "a/broken-1.0.dist-info").mkdir()
     found = find_distributions([str(tmp_path / "a"), str(tmp_path / "b")])
     assert {name: one.version for name, one in found.items()} == {"nvidia-cublas-cu12": "12.1"}
+
+
+def test_a_backport_that_raises_for_missing_metadata_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `importlib_metadata` was imported, as by MLflow, it finds distributions in the standard library's place."""
+
+    class Backported(metadata.PathDistribution):
+        @property
+        def metadata(self) -> metadata.PackageMetadata:
+            if self.read_text("METADATA") is None:
+                raise FileNotFoundError("No package metadata was found.")
+            return super().metadata
+
+    write(tmp_path, "whole-1.0.dist-info/METADATA", "Name: whole\nVersion: 1.0")
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    found = [Backported(path) for path in sorted(tmp_path.glob("*.dist-info"))]
+    monkeypatch.setattr(metadata, "distributions", lambda **_: iter(found))
+    assert list(find_distributions([str(tmp_path)])) == ["whole"]
 
 
 def test_how_tensorflow_was_built_is_read_as_text(tmp_path: Path) -> None:

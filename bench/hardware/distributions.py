@@ -125,5 +125,7 @@ def _dotted(target: str) -> str:
 
 def _name(distribution: metadata.Distribution) -> str:
     """The normalised name; empty for a folder that holds no metadata."""
-    name = distribution.metadata["Name"] if distribution.metadata else None
+    # Looked for first: the backport `importlib_metadata` answers here once a package imported it, and raises for none.
+    described = any(distribution.read_text(file) is not None for file in ("METADATA", "PKG-INFO"))
+    name = distribution.metadata["Name"] if described else None
     return name.lower().replace("_", "-").replace(".", "-") if name else ""
