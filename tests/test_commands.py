@@ -70,6 +70,11 @@ RUNS: dict[str, Callable[[], RunData]] = {
     "20261122T103000-quick": lambda: run_data(ok_trial(trial()), name="quick", host=ELSEWHERE),
     "20261125T215454-forecast": lambda: run_data(calibration(trial(epochs=9)), name="forecast"),
 }
+# Runs of two models, which are compared in turns: what the command that names the models finds.
+IN_TURNS = {
+    ("before/mine", "proj/mine"): "reports/20261122T101500-quick",
+    ("before/mine", "after/mine"): "runs/1",
+}
 LINES = sorted({line for _, line in TYPED})
 DOCTOR = {0, *range(EXIT_NO_HARDWARE, EXIT_PROBE_FAILED)}  # what it finds on whatever machine
 FEW = 40  # images of a data set
@@ -83,7 +88,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(desk)
     for name, make in RUNS.items():
         write_run(desk / "reports" / name, make())
-    for folder in ("path/to", "before", "after", "proj"):
+    for folder in ("path/to", "before", "after"):
         (desk / folder).mkdir(parents=True)
     for path in ("path/to/mine.py", "before/mine.py", "after/mine.py", "mine.py"):
         (desk / path).write_text(MODEL, encoding="utf-8")
@@ -119,8 +124,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         step = StepDescription(operations=100, fixed_bytes=1000, image_bytes=1000)
         return tuple(ModelDescription(name=build.spec.name, parameters=1000, step=step) for build in builds)
 
-    def weights(request: str, *_: Any, **__: Any) -> WeightsSpec | None:
-        return None if request == "none" else WeightsSpec(name=request, path="/somewhere/weights", sha256="b" * 64)
+    def weights(request: str, *_: Any, **__: Any) -> WeightsSpec:
+        return WeightsSpec(name=request, path="/somewhere/weights", sha256="b" * 64)
 
     for module in ("launch.planning", "hardware.gpus"):  # a machine's own card would be tried by TensorFlow
         monkeypatch.setattr(f"bench.{module}.detect_gpus", lambda: GpuSurvey(gpus=(), problem="none here"))
@@ -142,12 +147,10 @@ def prepare_for(line: str, desk: Path) -> list[str]:
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)]
     if "../before/mine.py,after/mine.py" in words:  # typed in a checkout, beside the one that it is compared with
         shutil.copytree(desk / "before", desk.parent / "before", dirs_exist_ok=True)
-    if "before/mine,proj/mine" in words or "runs/*" in words:
-        name, new = (
-            ("reports/20261122T101500-quick", "proj/mine") if "runs/*" not in words else ("runs/1", "after/mine")
-        )
-        shutil.rmtree(desk / name, ignore_errors=True)
-        write_run(desk / name, in_turns(*SAME, new=new))
+    for (old, new), name in IN_TURNS.items():
+        if f"{old},{new}" in words:
+            shutil.rmtree(desk / name, ignore_errors=True)
+            write_run(desk / name, in_turns(*SAME, new=new))
     return [found for word in words for found in expand(word, desk)]
 
 

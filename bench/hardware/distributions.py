@@ -125,7 +125,9 @@ def _dotted(target: str) -> str:
 
 def _name(distribution: metadata.Distribution) -> str:
     """The normalised name; empty for a folder that holds no metadata."""
-    # Looked for first: the backport `importlib_metadata` answers here once a package imported it, and raises for none.
-    described = any(distribution.read_text(file) is not None for file in ("METADATA", "PKG-INFO"))
-    name = distribution.metadata["Name"] if described else None
+    try:
+        described = distribution.metadata
+    except FileNotFoundError:  # from the backport `importlib_metadata`, which answers once a package imported it
+        return ""
+    name = described["Name"] if described else None
     return name.lower().replace("_", "-").replace(".", "-") if name else ""

@@ -61,10 +61,7 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         float32 (batch, height, width, out).
     """
     inputs, outputs = kernel.shape[2:]
-    height, width = (
-        dynamic if known is None else known
-        for known, dynamic in zip(images.shape[1:3], tf.unstack(tf.shape(images)[1:3]), strict=True)
-    )
+    _, height, width, _ = keras.ops.shape(images)  # numbers where they are known, else tensors
     rows, columns = _cut(height), _cut(width)
     places = rows.places * columns.places
 
