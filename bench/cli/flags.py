@@ -26,7 +26,7 @@ RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
 class RunFlags:
     """What `bench.config.RunConfig` has, as flags; None was not given."""
 
-    preset: Annotated[Text, typer.Option(help="quick (minutes), report (the founding one) or zoo (all models).")] = None
+    preset: Annotated[Text, typer.Option(help="quick (minutes), report (founding), sprint or zoo (all models).")] = None
     model: Annotated[Words, typer.Option(help="A model's name, or a .py file of yours; comma list.")] = None
     device: Annotated[Words, typer.Option(help=DEVICE_HELP)] = None
     dataset: Annotated[Text, typer.Option(help="A name (see `data`), PATH.npz, or PATH/, a folder a class.")] = None
