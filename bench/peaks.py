@@ -56,11 +56,12 @@ class DevicePeak(Record, frozen=True):
 
     Attributes:
         machine: Digest of the machine that it belongs to.
-        device: Its label, as `Device.label` has it.
+        device: Its label, as `Device.local_label` has it.
         precision: The Keras dtype policy.
         jit: Whether XLA compiled what was timed.
         peak: Of one of its GPUs, where it has several; None if it could not be measured.
         problem: Why not.
+        host: Name of the machine, in a run that was merged from several; empty otherwise.
     """
 
     machine: str
@@ -69,6 +70,12 @@ class DevicePeak(Record, frozen=True):
     jit: Jit
     peak: Peak | None = None
     problem: str | None = None
+    host: str = ""
+
+    @property
+    def label(self) -> str:
+        """The device with its machine, as `Device.label` has it."""
+        return f"{self.device}@{self.host}" if self.host else self.device
 
     @property
     def is_reliable(self) -> bool:

@@ -20,6 +20,7 @@ from bench.analysis.gate import (
     judge,
     parse_limits,
 )
+from bench.analysis.machines import fingerprint
 from bench.analysis.measures import MEASURES
 from bench.analysis.pairing import pair_cells
 from bench.errors import UsageError
@@ -249,14 +250,15 @@ def with_peak(run, flops_per_s):
     """A run whose trials count FLOPs on a device of this peak."""
     from bench.records import Flops
 
+    machine = fingerprint(run.run.host)
     peak = DevicePeak(
-        machine="m", device="cpu:2", precision="float32", jit="off", peak=replace(PEAK, flops_per_s=flops_per_s)
+        machine=machine, device="cpu:2", precision="float32", jit="off", peak=replace(PEAK, flops_per_s=flops_per_s)
     )
     trials = [
         replace(
             data,
             events=(
-                replace(data.events[0], machine="m"),
+                replace(data.events[0], machine=machine),
                 Flops(forward=10**8, training=3 * 10**8),
                 *data.events[1:],
             ),
@@ -290,6 +292,48 @@ def test_all_cores_of_one_machine_go_with_all_cores_of_another() -> None:
     (cell,) = compare(BASE, theirs, across_machines=True).cells
     assert cell.pair.changes == ("threads: 2 against 8",)
     assert not compare(BASE, theirs).cells
+
+
+def test_all_cores_go_with_all_cores_though_another_number_comes_first() -> None:
+    """A run on one core and on all has two candidates."""
+    devices = [Device(kind="cpu", threads=threads) for threads in (1, 8)]
+    theirs = run_data(
+        *(data for device in devices for data in slowed(0.5, device=device).trials), name="new", host=ELSEWHERE
+    )
+    comparison = compare(BASE, theirs, across_machines=True)
+    assert [cell.pair.new.device.threads for cell in comparison.cells] == [8]
+    assert [cell.device.threads for cell in comparison.only_new] == [1]
+
+
+def test_across_machines_a_cell_that_fails_is_a_regression() -> None:
+    """What no longer ends ok is no matter of the machine's speed, and another cell that holds does not hide it."""
+    ours, theirs = with_large(BASE, 8.0), with_large(slowed(0.5, host=ELSEWHERE), 4.0)
+    failed = (ended_trial(data.trial, status="oom_host", reason="") for data in theirs.trials[5:])
+    theirs = run_data(*theirs.trials[:5], *failed, name="new", host=ELSEWHERE)
+    found, code = judged(ours, theirs, "accuracy:1pp", across_machines=True)
+    assert (found["ends ok"].outcome, code) == ("regression", EXIT_REGRESSION)
+
+
+def test_across_machines_what_was_taken_up_on_a_third_one_is_no_yardstick() -> None:
+    """Its time is of neither machine."""
+    theirs = with_large(slowed(0.5, host=ELSEWHERE), 4.0)
+    theirs = replace(theirs, trials=(*elsewhere(theirs).trials[:5], *theirs.trials[5:]))
+    moved, other = compare(with_large(BASE, 8.0), theirs, across_machines=True).cells
+    assert moved.obstacles == ("trials of new ran on another machine than their run was planned on",)
+    assert "train_s" in other.refused
+    assert "accuracy" in {change.measure for change in other.changes}
+
+
+def test_two_machines_with_identifiers_of_their_own_are_told() -> None:
+    """Of equal hardware without one it is not known whether they are two."""
+
+    def about(*machine_ids):
+        base, new = (run_of(*STEADY, host=replace(HOST, machine_id=machine_id)) for machine_id in machine_ids)
+        return " ".join(comparison_findings([compare(base, new)], []).about)
+
+    assert "on the same hardware; another machine, by its identifier" in about("a", "b")
+    assert "on the same hardware; whether on the same machine is not known" in about("a", None)
+    assert "on the same machine" in about("a", "a")
 
 
 # Two models of one run
@@ -406,6 +450,43 @@ def test_failing_trials_are_a_regression_of_their_own() -> None:
     assert judged(failed, failed, "accuracy:1pp")[1] == EXIT_NOTHING_COMPARABLE  # it was no better before
 
 
+def test_a_model_that_is_skipped_since_it_no_longer_fits_is_a_regression() -> None:
+    """A guard of memory that passes because memory grew would be none; what was skipped before says nothing."""
+    both = with_large(BASE, 8.0)
+    skipped = [ended_trial(data.trial, status="skipped", reason="does not fit") for data in both.trials[5:]]
+    grown = run_data(*both.trials[:5], *skipped, name="new")
+    found, code = judged(both, grown, "peak_rss:15%")
+    assert (found["ends ok"].reason, code) == ("0 of 5 trials ended ok, others skipped", EXIT_REGRESSION)
+    assert judged(grown, both, "peak_rss:15%")[1] == EXIT_HOLDS
+
+
+def test_a_change_that_two_runs_of_one_thing_show_too_breaks_no_limit() -> None:
+    """The table calls 2 % the same within noise, so no limit may call it a regression; of trials in turns it is one."""
+    found, code = judged(run_of(*[10.0] * 5), run_of(*[10.2] * 5), "train_s:1%")
+    assert code == EXIT_TOO_NOISY
+    assert "two runs of one thing differ by as much" in found["train_s:1%"].reason
+    old, new = split(in_turns(*[1.02] * 6), "before/mine", "after/mine")
+    assert change(compare(old, new, paired=True), "train_s").verdict == "worse"
+    assert judged(old, new, "train_s:1%", paired=True)[1] == EXIT_REGRESSION
+
+
+def test_more_pairs_are_asked_for_than_leave_the_interval_as_wide() -> None:
+    """Six, seven and eight ratios have their extremes for an interval: nine are the next that narrow it."""
+    old, new = split(in_turns(1.19, 1.095, 1.2, 1.18, 1.19, 1.2), "before/mine", "after/mine")
+    found, code = judged(old, new, "train_s:10%", paired=True)
+    assert (found["train_s:10%"].repeats, code) == (9, EXIT_TOO_NOISY)
+
+
+def test_missing_cells_are_called_apart() -> None:
+    """Two that differ in their recipe alone are two, in the count and in JUnit."""
+    sweep = [run_of(*STEADY, recipe=Recipe(label_smoothing=smoothing)) for smoothing in (0.0, 0.1, 0.2)]
+    base = run_data(*(data for run in sweep for data in run.trials), name="base")
+    comparison = compare(base, sweep[0])
+    judgements = judge(comparison, parse_limits(["train_s:10%"]), label_cells(comparison))
+    assert comparison_findings([comparison], judgements).answer == "every limit holds, in 1 of 3 cells"
+    assert len({judgement.cell for judgement in judgements}) == 3
+
+
 @pytest.mark.parametrize(
     ("new", "limit"),
     [
@@ -489,13 +570,14 @@ def test_another_card_is_another_machine() -> None:
     assert not cell.obstacles
 
 
+def elsewhere(run):
+    """The same run, its trials taken up on a third machine."""
+    trials = (replace(data, events=(replace(data.events[0], machine="x"), *data.events[1:])) for data in run.trials)
+    return replace(run, trials=tuple(trials))
+
+
 def test_trials_that_were_taken_up_elsewhere_are_not_compared() -> None:
     """Their run's machine is not theirs."""
-
-    def elsewhere(run):
-        trials = (replace(data, events=(replace(data.events[0], machine="x"), *data.events[1:])) for data in run.trials)
-        return replace(run, trials=tuple(trials))
-
     (cell,) = compare(BASE, elsewhere(run_of(*STEADY))).cells
     assert cell.obstacles == ("trials of new ran on another machine than their run was planned on",)
 
@@ -545,8 +627,11 @@ def test_a_verdict_never_contradicts_its_interval(times_s, measure) -> None:
     assert low <= worse <= high
     assert (found.verdict == "worse") == (low > 0 and worse >= 0.03)
     assert (found.verdict == "better") == (high < 0 and worse <= -0.03)
-    outcome = judged(BASE, run_of(*times_s), f"{measure}:10%")[0][f"{measure}:10%"].outcome
-    assert outcome == ("holds" if high <= 0.1 else "regression" if low > 0.1 else "too noisy")
+    for percent in (10, 1):
+        limit = f"{measure}:{percent}%"
+        outcome = judged(BASE, run_of(*times_s), limit)[0][limit].outcome
+        is_broken = low > percent / 100 and worse >= 0.03
+        assert outcome == ("holds" if high <= percent / 100 else "regression" if is_broken else "too noisy")
 
 
 # How it is told
@@ -561,6 +646,9 @@ def test_the_answer_comes_first() -> None:
     """Without limits it is what changed; with them, whether they hold."""
     comparison = compare(BASE, slowed(1.15))
     assert comparison_findings([comparison], []).answer.startswith("small cpu:2: slower, train +15.0 % (")
+    worse = comparison_findings([compare(BASE, slowed(0.8, accuracy=0.18))], []).answer
+    assert "small cpu:2: faster, train \N{MINUS SIGN}20.0 %" in worse
+    assert "lower, test accuracy \N{MINUS SIGN}20.0 pp" in worse
     judgements = judge(comparison, parse_limits(["train_s:10%"]), label_cells(comparison))
     assert comparison_findings([comparison], judgements).answer.startswith(
         "regression: small cpu:2, train_s:10%: 15.0 % worse ("
@@ -574,6 +662,7 @@ def test_several_runs_stand_side_by_side() -> None:
     (table,) = section.tables
     assert [column.heading for column in table.measures] == ["base", "slow", "fast"]
     assert table.measures[1].texts[0].startswith("23.0 s, +15.0 %")
+    assert [column.texts[0].rsplit(", ")[-1] for column in table.measures[1:]] == ["slower", "faster"]
     assert (table.measures[1].tone(0), table.measures[2].tone(0)) == ("bad", "good")
 
 
@@ -653,6 +742,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(folders, tmp_path) -> 
         (["--junit", "x.xml"], 2, "give some with --fail"),
         (["--fail", "speed:5%"], 2, "no measure is called 'speed'"),
         (["--json", "no/such/folder/x.json"], 7, "no/such/folder"),
+        (["--markdown", ""], 2, "--markdown takes the name of a file; received an empty one or a folder"),
     ],
 )
 def test_the_command_refuses_with_a_reason(folders, tmp_path, arguments, exit_code, said) -> None:

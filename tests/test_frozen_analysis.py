@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from bench.analysis.backtest import backtest, left_out
+from bench.analysis.compare import compare
 from bench.analysis.curves import curve_points
 from bench.analysis.extrapolation import refusal
 from bench.analysis.forecast import END_S, forecast_time
@@ -99,6 +100,18 @@ def test_features_of_an_earlier_run_are_told_with_the_time_that_they_saved() -> 
     row = row_of(frozen_trial(trial(recipe=FROZEN), found, extracted("validation", reused_images=9, saved_s=2.5)))
     assert row["features_saved_s"] == 324.0
     assert [flag for flag in row["flags"] if "324.0 s" in flag]
+
+
+@pytest.mark.parametrize(("saved_s", "is_refused"), [(0.0, False), (321.5, True)])
+def test_time_with_features_is_compared_unless_some_trials_found_them(saved_s, is_refused) -> None:
+    """A cache must not pass for a faster model; what was computed on both sides is comparable."""
+    base, new = (
+        run_data(*(frozen_trial(trial(seed=seed, recipe=FROZEN), extracted(saved_s=saved)) for seed in range(3)))
+        for saved in (0.0, saved_s)
+    )
+    (cell,) = compare(base, new).cells
+    assert ("fit_s" in cell.refused) == is_refused
+    assert ("fit_s" in {change.measure for change in cell.changes}) != is_refused
 
 
 def test_what_an_earlier_process_of_the_trial_computed_saves_nothing() -> None:

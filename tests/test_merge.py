@@ -59,6 +59,10 @@ def test_every_trial_is_on_its_machines_device() -> None:
         ([HOST, replace(HOST, usable_cores=4)], ["Example CPU", "Example CPU (2)"]),
         ([HOST, HOST], ["Example CPU", "Example CPU (2)"]),  # equal, but perhaps two: no identifier says
         ([replace(HOST, machine_id="m"), replace(HOST, machine_id="m")], ["Example CPU"] * 2),
+        (  # one before and after a change to its speed
+            [replace(HOST, machine_id="m"), replace(HOST, machine_id="m", environment={"OMP_NUM_THREADS": "1"})],
+            ["Example CPU", "Example CPU (2)"],
+        ),
         ([replace(HOST, name="lab-3"), OTHER], ["lab-3", "Other CPU"]),
         ([HOST, replace(HOST, gpus=(EXAMPLE_GPU,))], ["Example CPU", "Example GPU"]),
     ],
@@ -75,6 +79,9 @@ def test_two_machines_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match=r"two machines are called lab \(processor: .*NAME=FOLDER"):
         merged(OURS, THEIRS, names=["lab", "lab"])
     assert list(merged(OURS, run_on(HOST, seeds=[7]), names=["lab", "lab"]).run.hosts) == ["lab"]
+    changed = run_on(replace(HOST, environment={"OMP_NUM_THREADS": "1"}))
+    with pytest.raises(UsageError, match=r"a machine before and after a change is called lab \(its settings\)"):
+        merged(OURS, changed, names=["lab", "lab"])
 
 
 def test_a_trial_that_two_runs_of_one_machine_have_counts_once() -> None:
@@ -154,6 +161,11 @@ def test_a_machines_peak_and_kind_stay_its_own(tmp_path) -> None:
         found = DevicePeak(machine=machine, device="cpu:2", precision="float32", jit="off", peak=peak)
         return replace(run, trials=trials, peaks=(found,))
 
+    equal = merged(with_machine(OURS, "a", 1e11), with_machine(run_on(HOST), "a", 2e11))
+    assert [(peak.label, peak.peak.flops_per_s) for peak in equal.peaks] == [
+        ("cpu:2@Example CPU", 1e11),
+        ("cpu:2@Example CPU (2)", 2e11),
+    ]
     virtual = replace(OTHER, operating_system=OperatingSystem(virtualization="KVM"))
     ours, theirs = with_machine(OURS, "a", 1e11), with_machine(run_on(virtual), "b", 2e11)
     found = merged(ours, theirs)

@@ -139,6 +139,19 @@ def test_frequencies_and_gpus_are_those_of_the_training():
     assert noise.gpu_slowdowns == ("its power cap",)
 
 
+def test_one_gpu_of_several_that_slows_down_is_told():
+    """The others wait for it, so its share of their samples together does not matter."""
+
+    def gpus(t_s: float) -> tuple[GpuSample, ...]:
+        return tuple(
+            GpuSample(uuid=f"GPU-{index}", clock_event_reasons=0x40 if index == 3 and t_s % 3 == 0 else 0)
+            for index in range(8)
+        )
+
+    noise = measure_noise([[Sample(t_s=float(t_s), gpus=gpus(t_s)) for t_s in range(50)]], TRAIN, cpus=1)
+    assert noise.gpu_slowdowns == ("heat (hardware)",)
+
+
 # -- flags -------------------------------------------------------------------------------------------------------------
 
 QUIET = Noise(

@@ -46,6 +46,7 @@ class Change:
         verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
             without an interval.
         least_repeats: Fewer of them have no interval.
+        negligible: Two runs of one thing differ by as much; 0 for trials that ran in turns.
         yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
     """
 
@@ -57,6 +58,7 @@ class Change:
     high: float | None
     verdict: Verdict
     least_repeats: int
+    negligible: float
     yardstick: str = ""
 
     @property
@@ -177,7 +179,8 @@ def compare(base: RunData, new: RunData, *, across_machines: bool = False, paire
     ours, theirs = _rows_by_cell(base), _rows_by_cell(new)
     machines = compare_hosts(base.run.host, new.run.host)
     elsewhere = machines.verdict == "different"
-    pairing = pair_cells(ours, theirs, across_machines=elsewhere and across_machines)
+    cores = (base.run.host.usable_cores, new.run.host.usable_cores) if elsewhere and across_machines else None
+    pairing = pair_cells(ours, theirs, cores=cores)
     sides = [_Sides(pair=pair, base=ours[pair.base], new=theirs[pair.new], paired=paired) for pair in pairing.pairs]
     if elsewhere and across_machines:
         cells = list(_across(sides))
@@ -238,8 +241,14 @@ def _compared(
 
 def _across(sides: Sequence[_Sides]) -> Iterator[ComparedCell]:
     """Cells of two machines: what depends on the machine is held against the first cell that both ran."""
+    moved = {both.pair.base: tuple(_moves(both)) for both in sides}
     yardstick = next(
-        (both for both in sides if not both.pair.obstacles and all(both.values(MEASURES["train_s"]))), None
+        (
+            both
+            for both in sides
+            if not (moved[both.pair.base] or both.pair.obstacles) and all(both.values(MEASURES["train_s"]))
+        ),
+        None,
     )
     for both in sides:
         refused = {}
@@ -250,9 +259,8 @@ def _across(sides: Sequence[_Sides]) -> Iterator[ComparedCell]:
                 refused[measure.name] = "of two machines, and no other cell of both to hold it against"
             elif measure.needs_machine and both is yardstick:
                 refused[measure.name] = "of two machines; it is what other cells are held against"
-        cell = _compared(both, (), refused, yardstick)
-        why_not = both.pair.obstacles or ("nothing was measured on both sides",)
-        yield cell if cell.changes else _compared(both, why_not)
+        cell = _compared(both, moved[both.pair.base], refused, yardstick)
+        yield cell if cell.changes else _compared(both, (*moved[both.pair.base], *both.pair.obstacles), refused)
 
 
 def _moves(both: _Sides) -> Iterator[str]:
@@ -279,7 +287,7 @@ def _fixed_by_budget(pair: Pair) -> dict[str, str]:
 
 def _with_found_features(both: _Sides) -> dict[str, str]:
     """What a frozen part's features are in, where some trials found what others computed."""
-    found = {row["features_saved_s"] is not None for row in (*both.base, *both.new) if row["status"] == "ok"}
+    found = {bool(row["features_saved_s"]) for row in (*both.base, *both.new) if row["status"] == "ok"}
     if len(found) < 2:
         return {}
     return dict.fromkeys(("fit_s", "wall_s", "energy"), "some trials found features that others computed")
@@ -316,6 +324,7 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         interval = contrast_interval(samples, weights)
         estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
     ends = None if interval is None else (told(interval.low), told(interval.high))
+    negligible = 0.0 if both.paired else NEGLIGIBLE_POINTS if measure.is_share else NEGLIGIBLE_RATIO
     return Change(
         measure=measure.name,
         base=base,
@@ -323,16 +332,16 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         change=told(estimate),
         low=ends[0] if ends else None,
         high=ends[1] if ends else None,
-        verdict=_verdict(measure, told(estimate), ends),
+        verdict=_verdict(measure, told(estimate), ends, negligible),
         least_repeats=MIN_PAIRS if both.paired else MIN_REPEATS,
+        negligible=negligible,
         yardstick="" if yardstick is None else yardstick.pair.base.label,
     )
 
 
-def _verdict(measure: Measure, change: float, ends: tuple[float, float] | None) -> Verdict:
+def _verdict(measure: Measure, change: float, ends: tuple[float, float] | None, negligible: float) -> Verdict:
     if ends is None:
         return "unknown"
-    negligible = NEGLIGIBLE_POINTS if measure.is_share else NEGLIGIBLE_RATIO
     if ends[0] <= 0 <= ends[1] or abs(change) < negligible:
         return "same"
     return "better" if (change > 0) == measure.is_larger_better else "worse"

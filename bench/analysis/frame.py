@@ -65,7 +65,9 @@ def load_report(folder: str | Path) -> Report:
 
 def frames(data: RunData) -> Report:
     """Turn a run's raw data into DataFrames; what a later attempt did again is left out."""
-    peaks = {(found.machine, found.device, found.precision, found.jit): found for found in data.peaks}
+    peaks: dict[tuple[str, ...], DevicePeak] = {
+        (found.host, found.machine, found.device, found.precision, found.jit): found for found in data.peaks
+    }
     planned_on = {name: fingerprint(host) for name, host in {"": data.run.host, **data.run.hosts}.items()}
     cells: dict[Cell, int] = {}
     workloads: dict[Cell, int] = {}
@@ -75,7 +77,7 @@ def frames(data: RunData) -> Report:
             trial,
             cell=cells.setdefault(cell, len(cells) + 1),
             workload=workloads.setdefault(_anywhere(cell), len(workloads) + 1),
-            peak=peaks.get((machine, cell.device.local_label, cell.precision, cell.jit)),
+            peak=_peak(peaks, cell, machine),
             moved=machine not in {"", planned_on[cell.device.host]},
             estimate=data.run.estimates.get(trial.trial.key),
             virtualized=data.run.host_of(cell.device).is_virtual,
@@ -92,6 +94,12 @@ def frames(data: RunData) -> Report:
         step_times=typed(STEP_TIMES, chain.from_iterable(map(step_time_rows, data.trials))),
         peaks=data.peaks,
     )
+
+
+def _peak(peaks: Mapping[tuple[str, ...], DevicePeak], cell: Cell, machine: str) -> DevicePeak | None:
+    place = (machine, cell.device.local_label, cell.precision, cell.jit)
+    # Runs that were merged before peaks had the name of their machine have them without.
+    return peaks.get((cell.device.host, *place)) or peaks.get(("", *place))
 
 
 def _anywhere(cell: Cell) -> Cell:

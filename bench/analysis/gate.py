@@ -7,26 +7,29 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bench.analysis.compare import MIN_PAIRS
 from bench.analysis.measures import MEASURES
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bench.analysis.compare import Change, ComparedCell, Comparison
+    from bench.records import Cell
 
 EXIT_HOLDS = 0
 EXIT_REGRESSION = 1
 EXIT_NOTHING_COMPARABLE = 3
 EXIT_TOO_NOISY = 4
 MOST_REPEATS = 50  # more than that nobody makes; the limit is too near to what was found
+LEAST_TO_NARROW = 9  # pairs: the interval of fewer reaches from the smallest ratio to the largest, as that of six
 
 Outcome = Literal["holds", "regression", "too noisy", "not comparable"]
 
 _RULE = re.compile(r"(?P<measure>[a-z_]+):(?P<limit>\d+(\.\d+)?)(?P<unit>%|pp)")
-UNFINISHED = {"interrupted", "skipped"}
 _ROUNDING = 1e-9  # a limit that is met exactly holds
 _HOPELESS = f"{MOST_REPEATS} repeats would hardly do: it is too near to the limit, or the machine too noisy"
+_NEGLIGIBLE = "two runs of one thing differ by as much; trials in turns (--models) can tell"
 _EXAMPLE = "train_s:10% or accuracy:1pp"
 
 
@@ -93,23 +96,21 @@ def parse_limits(texts: Iterable[str]) -> tuple[Limit, ...]:
     return tuple(limits.values())
 
 
-def judge(comparison: Comparison, limits: Sequence[Limit], labels: Sequence[str]) -> tuple[Judgement, ...]:
+def judge(comparison: Comparison, limits: Sequence[Limit], labels: Mapping[Cell, str]) -> tuple[Judgement, ...]:
     """Hold a comparison against limits.
 
     Args:
         comparison: Two runs.
         limits: How much worse the second one may be.
-        labels: What its cells are called.
+        labels: What the first run's cells are called.
     """
     run = comparison.new.run.name
     judged = [
-        judgement
-        for cell, label in zip(comparison.cells, labels, strict=True)
-        for judgement in _judge_cell(cell, label, run, limits)
+        judgement for cell in comparison.cells for judgement in _judge_cell(cell, labels[cell.pair.base], run, limits)
     ]
     missing = [
         Judgement(
-            limit=limit.text, cell=cell.label, run=run, outcome="not comparable", reason=f"{run} has no such cell"
+            limit=limit.text, cell=labels[cell], run=run, outcome="not comparable", reason=f"{run} has no such cell"
         )
         for cell in comparison.only_base
         for limit in limits
@@ -158,11 +159,12 @@ def _judge_cell(cell: ComparedCell, label: str, run: str, limits: Sequence[Limit
 
 
 def _judge_statuses(cell: ComparedCell, label: str, run: str) -> Judgement:
-    """A cell whose trials fail is worse than any that is slow; those that were never run to an end say nothing."""
-    ours, theirs = (
-        [status for status in statuses if status not in UNFINISHED]
-        for statuses in (cell.base_statuses, cell.new_statuses)
-    )
+    """A cell whose trials fail is worse than any that is slow; those that were never run to an end say nothing.
+
+    One that was skipped did not fit or had no device: it ran before, so now it does not; before, it says nothing.
+    """
+    ours = [status for status in cell.base_statuses if status not in {"interrupted", "skipped"}]
+    theirs = [status for status in cell.new_statuses if status != "interrupted"]
     number = len(cell.new_statuses)
     reason = f"{theirs.count('ok')} of {number} trials ended ok"
     if others := [status for status in cell.new_statuses if status != "ok"]:
@@ -183,22 +185,26 @@ def _judge_change(change: Change, limit: Limit, label: str, run: str) -> Judgeme
         reason = f"{change.repeats} of each say too little of how far they vary; {repeats} do at least"
     elif high <= limit.worsening + _ROUNDING:
         outcome, reason = "holds", _told(change)
+    elif low > limit.worsening + _ROUNDING and worse < change.negligible:
+        outcome, reason = "too noisy", f"{_told(change)}; {_NEGLIGIBLE}"
     elif low > limit.worsening + _ROUNDING:
         outcome, reason = "regression", _told(change)
     else:
         reach = worse - low if worse > limit.worsening else high - worse  # towards the limit
-        outcome, repeats = "too noisy", _repeats_needed(change.repeats, abs(worse - limit.worsening), reach)
+        least = LEAST_TO_NARROW if change.least_repeats == MIN_PAIRS else 0
+        repeats = _repeats_needed(change.repeats, abs(worse - limit.worsening), reach, least=least)
+        outcome = "too noisy"
         more = f"about {repeats} repeats of each run would do" if repeats else _HOPELESS
         reason = f"{_told(change)}; {more}"
     return Judgement(limit=limit.text, cell=label, run=run, outcome=outcome, reason=reason, repeats=repeats)
 
 
-def _repeats_needed(repeats: int, distance: float, reach: float) -> int | None:
-    """Repeats at which an interval, whose reach falls with their root, would end before the limit."""
+def _repeats_needed(repeats: int, distance: float, reach: float, *, least: int) -> int | None:
+    """Repeats at which an interval, whose reach falls with their root, would end before the limit; or the least."""
     if distance == 0:
         return None
     needed = math.ceil(repeats * (reach / distance) ** 2)
-    needed = max(needed, repeats + 1)
+    needed = max(needed, repeats + 1, least)
     return needed if needed <= MOST_REPEATS else None
 
 

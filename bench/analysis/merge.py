@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bench.analysis.machines import compare_hosts
+from bench.analysis.machines import compare_hosts, fingerprint
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def merge(runs: Sequence[RunData], names: Sequence[str | None], *, name: str, co
         command: By which it was made.
 
     Raises:
-        UsageError: A run that was merged already, or of calibrations; or one name for two machines.
+        UsageError: A run that was merged already, or of calibrations; or one name for two machines, or for one that is
+            not as it was.
     """
     for data in runs:
         if data.run.hosts:
@@ -85,7 +86,11 @@ def merge(runs: Sequence[RunData], names: Sequence[str | None], *, name: str, co
         },
         hosts={host: data.run.host for host, data in zip(called, runs, strict=True)},
     )
-    peaks = {(peak.machine, peak.device, peak.precision, peak.jit): peak for data in runs for peak in data.peaks}
+    peaks = {
+        (host, peak.machine, peak.device, peak.precision, peak.jit): replace(peak, host=host)
+        for host, data in zip(called, runs, strict=True)
+        for peak in data.peaks
+    }
     return Merged(run=run, sources=sources, peaks=tuple(peaks.values()), left_out=tuple(left_out))
 
 
@@ -95,15 +100,17 @@ def _on(trial: Trial, host: str) -> Trial:
 
 
 def _names(hosts: Sequence[Host], given: Sequence[str | None]) -> list[str]:
-    """A name for each host: the same one for one machine, another one for another."""
+    """A name for each host: the same one for one machine, another one for another, or after a change to its speed."""
     known: list[tuple[str, Host]] = []
     names = []
     for host, asked in zip(hosts, given, strict=True):
         name = asked or next(_free(host, known))
         taken = next((other for called, other in known if called == name), None)
-        if taken is not None and compare_hosts(taken, host).verdict == "different":
-            difference = "; ".join(compare_hosts(taken, host).differences)
-            raise UsageError(f"two machines are called {name} ({difference}); give each a name: NAME=FOLDER")
+        if taken is not None and not _is_as_it_was(taken, host):
+            compared = compare_hosts(taken, host)
+            what = "two machines are" if compared.differences else "a machine before and after a change is"
+            difference = "; ".join((*compared.differences, *compared.software)) or "its settings"
+            raise UsageError(f"{what} called {name} ({difference}); give each a name: NAME=FOLDER")
         known.append((name, host))
         names.append(name)
     return names
@@ -113,11 +120,16 @@ def _free(host: Host, known: Iterable[tuple[str, Host]]) -> Iterator[str]:
     """The name of the same machine, or one that no other machine has."""
     known = list(known)
     for name, other in known:
-        if compare_hosts(other, host).verdict == "same machine":
+        if compare_hosts(other, host).verdict == "same machine" and _is_as_it_was(other, host):
             yield name
     base = host.name or ", ".join(dict.fromkeys(gpu.name for gpu in host.gpus)) or host.cpu
     taken = {name for name, _ in known}
     yield from (name for number in range(1, len(known) + 2) if (name := _numbered(base, number)) not in taken)
+
+
+def _is_as_it_was(before: Host, host: Host) -> bool:
+    """Whether nothing changed by which its trials would be said to have run elsewhere."""
+    return fingerprint(before) == fingerprint(host) and compare_hosts(before, host).verdict != "different"
 
 
 def _numbered(base: str, number: int) -> str:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.analysis.steady import Steadiness
     from bench.records import PhaseDone, Sample
+    from bench.samples import GpuSample
 
 # Ticks of 10 ms are counted for each CPU and each process: over 2 s, shares of one core were up to 1.7 % off, over 8 s
 # 0.5 %.
@@ -62,7 +63,7 @@ class Noise:
         involuntary_switches_per_s: How often the worker's threads were pushed off their cores.
         frequency_mhz: Median clock of the trial's CPUs.
         foreign_gpu_processes: Most processes at a time that computed on one of the trial's GPUs and were not its own.
-        gpu_slowdowns: What slowed the trial's GPUs down, in words.
+        gpu_slowdowns: What slowed one of the trial's GPUs down, in words: the others wait for it.
     """
 
     steal_percent: float | None = None
@@ -98,7 +99,7 @@ def measure_noise(segments: Sequence[Sequence[Sample]], phases: Sequence[PhaseDo
         foreign_gpu_processes=max(
             (gpu.foreign_processes for gpu in gpus if gpu.foreign_processes is not None), default=None
         ),
-        gpu_slowdowns=_slowdowns([gpu.clock_event_reasons for gpu in gpus if gpu.clock_event_reasons is not None]),
+        gpu_slowdowns=_slowdowns(gpus),
     )
 
 
@@ -196,9 +197,13 @@ def _percent(growth: tuple[float, ...] | None, cpus: int) -> float | None:
     return None if growth is None or not cpus else 100 * growth[1] / growth[0] / cpus
 
 
-def _slowdowns(reasons: Sequence[int]) -> tuple[str, ...]:
+def _slowdowns(samples: Iterable[GpuSample]) -> tuple[str, ...]:
+    by_gpu: dict[str, list[int]] = {}
+    for sample in samples:
+        if sample.clock_event_reasons is not None:
+            by_gpu.setdefault(sample.uuid, []).append(sample.clock_event_reasons)
     return tuple(
         words
         for bit, words in _SLOWDOWNS.items()
-        if sum(1 for reason in reasons if reason & bit) > SLOWDOWN_SHARE * len(reasons)
+        if any(sum(bool(one & bit) for one in reasons) > SLOWDOWN_SHARE * len(reasons) for reasons in by_gpu.values())
     )

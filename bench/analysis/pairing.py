@@ -47,20 +47,21 @@ class Pairing:
     only_new: tuple[Cell, ...]
 
 
-def pair_cells(base: Iterable[Cell], new: Iterable[Cell], *, across_machines: bool = False) -> Pairing:
+def pair_cells(base: Iterable[Cell], new: Iterable[Cell], *, cores: tuple[int, int] | None = None) -> Pairing:
     """Pair cells of one model, device, precision and setting; of several such, those that have most in common.
 
     Args:
         base: Cells of the first run.
         new: Cells of the other run.
-        across_machines: Whether the number of threads may differ, as `--device cpu` means another one on each machine.
+        cores: Of two machines, how many each has to use: the number of threads may differ then, and all cores of one
+            go with all of the other. Defaults to None, they ran on one.
     """
     ours, theirs = list(dict.fromkeys(base)), list(dict.fromkeys(new))
     candidates = [
-        (len(pair.obstacles), _distance(a, b), i, j, pair)
+        (len(pair.obstacles), _distance(a, b, cores), i, j, pair)
         for i, a in enumerate(ours)
         for j, b in enumerate(theirs)
-        if _key(a, across_machines) == _key(b, across_machines)
+        if _key(a, any_threads=cores is not None) == _key(b, any_threads=cores is not None)
         for pair in [_pair(a, b)]
     ]
     paired: dict[int, Pair] = {}
@@ -76,17 +77,18 @@ def pair_cells(base: Iterable[Cell], new: Iterable[Cell], *, across_machines: bo
     )
 
 
-def _distance(base: Cell, new: Cell) -> int:
+def _distance(base: Cell, new: Cell, cores: tuple[int, int] | None) -> int:
     """In how many things two cells of one key differ that are no obstacle; other cards are the furthest."""
+    threads = (base.device.threads, new.device.threads)
     other_cards = base.device.gpu_uuids != new.device.gpu_uuids
     fields = len(differing_fields([base.recipe, new.recipe]))
-    return 100 * other_cards + 10 * (base.device.threads != new.device.threads) + fields
+    return 100 * other_cards + 10 * (threads != cores and threads[0] != threads[1]) + fields
 
 
-def _key(cell: Cell, across_machines: bool) -> Hashable:
+def _key(cell: Cell, *, any_threads: bool) -> Hashable:
     """What a cell is known by; devices by their kind and size, as a GPU's index may change."""
     device = cell.device
-    threads = 0 if across_machines or device.kind == "gpu" else device.threads
+    threads = 0 if any_threads or device.kind == "gpu" else device.threads
     weights = None if cell.weights is None else cell.weights.name
     return (
         (cell.model_label, weights),

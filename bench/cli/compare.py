@@ -54,6 +54,9 @@ def compare(
     from bench.store import write_atomically
 
     limits = parse_limits(fail or ())
+    for flag, path in (("--markdown", markdown), ("--json", json), ("--junit", junit)):
+        if path is not None and path.is_dir():  # an empty one, from a variable that is not set, is the current folder
+            raise UsageError(f"{flag} takes the name of a file; received an empty one or a folder: {path}")
     if junit is not None and not limits:
         raise UsageError("--junit writes whether limits hold, and there is none; give some with --fail")
     if models is not None:

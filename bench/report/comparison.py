@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from statistics import median
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from bench.analysis.compare import Change, ComparedCell, Comparison
     from bench.analysis.rows import Row
-    from bench.records import RunData
+    from bench.records import Cell, RunData
 
 SHOWN: Mapping[str, tuple[str, Callable[[float | None], str]]] = {
     "train_s": ("train", duration),
@@ -41,14 +42,21 @@ LEGEND = (
     "interval, from 3 repeats of each by a bootstrap, of 6 pairs on by the sign test; same within noise: the interval "
     "holds 0, or the change is below 3 % or 0.5 pp, as between two runs of one thing"
 )
+OTHER_MACHINE = "another machine, by its identifier"
+UNKNOWN_MACHINE = "whether on the same machine is not known"
+BESIDES = ("accuracy", "peak_rss", "peak_gpu")  # of which a change of speed says nothing
 FEW = 3  # of more cells, the answer only counts
 PACE = 0.02  # of less, nothing is said of how fast the machine itself was
 
 
-def label_cells(comparison: Comparison) -> tuple[str, ...]:
-    """What the cells that two runs share are called, as in the first run."""
-    labels = cell_labels(trial.cell for trial in comparison.base.run.trials)
-    return tuple(labels[cell.pair.base] for cell in comparison.cells)
+def label_cells(comparison: Comparison) -> Mapping[Cell, str]:
+    """What the first run's cells are called."""
+    return cell_labels(trial.cell for trial in comparison.base.run.trials)
+
+
+def _labelled(comparison: Comparison) -> Iterator[tuple[ComparedCell, str]]:
+    labels = label_cells(comparison)
+    return ((cell, labels[cell.pair.base]) for cell in comparison.cells)
 
 
 def comparison_findings(
@@ -80,20 +88,20 @@ def comparison_findings(
 def _answer(comparisons: Sequence[Comparison], judgements: Sequence[Judgement]) -> str:
     if judgements:
         return _verdict(judgements)
-    cells = [(one, cell, label) for one in comparisons for cell, label in zip(one.cells, label_cells(one), strict=True)]
-    compared = [(one, label, change) for one, cell, label in cells for change in [_first(cell)] if change is not None]
+    cells = [(one, cell, label) for one in comparisons for cell, label in _labelled(one)]
+    compared = [(one, label, told) for one, cell, label in cells if (told := _headline(cell))]
     if not compared:
         return "nothing is comparable"
     if len(compared) <= FEW:
         several = len(comparisons) > 1
         return "; ".join(
-            f"{f'{one.new.run.name}: ' if several else ''}{label}: {change.word}, "
-            f"{SHOWN[change.measure][0]} {_change(change)}"
-            for one, label, change in compared
+            f"{f'{one.new.run.name}: ' if several else ''}{label}: "
+            + ", ".join(f"{change.word}, {SHOWN[change.measure][0]} {_change(change)}" for change in told)
+            for one, label, told in compared
         )
-    words = [change.word for *_, change in compared]
-    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    return f"of {len(compared)} cells, {counts}"
+    words = Counter(told[0].word for *_, told in compared)
+    words.update(f"{SHOWN[change.measure][0]} {change.word}" for *_, told in compared for change in told[1:])
+    return f"of {len(compared)} cells, {', '.join(f'{number} {word}' for word, number in words.items())}"
 
 
 def _verdict(judgements: Sequence[Judgement]) -> str:
@@ -114,10 +122,12 @@ def _judged(judgement: Judgement) -> str:
     return f"{judgement.cell}, {judgement.limit}: {judgement.reason}"
 
 
-def _first(cell: ComparedCell) -> Change | None:
-    """What says most of a cell: its time, or its speed where a budget fixes the time."""
+def _headline(cell: ComparedCell) -> list[Change]:
+    """What says most of a cell: its time, or its speed where a budget fixes the time, and what else became worse."""
     name = "train_s" if cell.pair.base.budget_s is None else "images_per_s"
-    return next((change for change in cell.changes if change.measure == name), next(iter(cell.changes), None))
+    first = next((change for change in cell.changes if change.measure == name), next(iter(cell.changes), None))
+    worse = [change for change in cell.changes if change.verdict == "worse" and change.measure in BESIDES]
+    return list(dict.fromkeys((*([first] if first else []), *worse)))
 
 
 def _about(comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -131,7 +141,8 @@ def _about(comparisons: Sequence[Comparison]) -> Iterator[str]:
         elif machines.verdict == "same machine":
             yield f"{name}: on the same machine"
         elif machines.verdict == "same hardware":
-            yield f"{name}: on the same hardware; whether on the same machine is not known"
+            is_known = all(run.run.host.machine_id for run in (one.base, one.new))
+            yield f"{name}: on the same hardware; {OTHER_MACHINE if is_known else UNKNOWN_MACHINE}"
         else:
             yield f"{name}: on another machine: {'; '.join(machines.differences)}"
         if machines.software:
@@ -155,7 +166,7 @@ def _run(data: RunData) -> str:
 
 
 def _rows(comparison: Comparison, limits: Sequence[str]) -> Iterator[Row]:
-    for cell, label in zip(comparison.cells, label_cells(comparison), strict=True):
+    for cell, label in _labelled(comparison):
         for change in cell.changes:
             if not MEASURES[change.measure].is_extra or change.measure in limits:
                 yield {"run": comparison.new.run.name, "cell": label, "change": change}
@@ -163,7 +174,7 @@ def _rows(comparison: Comparison, limits: Sequence[str]) -> Iterator[Row]:
 
 def _differences(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for one in comparisons:
-        for cell, label in zip(one.cells, label_cells(one), strict=True):
+        for cell, label in _labelled(one):
             if cell.changes:
                 name = f"{one.new.run.name}, " if len(comparisons) > 1 else ""
                 told = (*cell.pair.obstacles, *cell.pair.changes)
@@ -212,7 +223,7 @@ def _several_runs(rows: Sequence[Row], runs: Sequence[str]) -> TextTable:
 
     def told(row: Row, *, run: str) -> str:
         change = row["runs"].get(run)
-        return MISSING if change is None else f"{_median(change, change.new)}, {_change(change)}"
+        return MISSING if change is None else f"{_median(change, change.new)}, {_change(change)}, {change.word}"
 
     def tone(row: Row, *, run: str) -> Tone:
         return TONES.get(row["runs"][run].verdict, "") if run in row["runs"] else ""
@@ -245,7 +256,7 @@ def _limits(judgements: Sequence[Judgement], *, several: bool) -> Section:
 
 def _left_out(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for one in comparisons:
-        for cell, label in zip(one.cells, label_cells(one), strict=True):
+        for cell, label in _labelled(one):
             name = f"{one.new.run.name}, " if len(comparisons) > 1 else ""
             if cell.obstacles:
                 yield f"{name}{label}: {'; '.join(cell.obstacles)}"

@@ -37,6 +37,7 @@ def comparison_json(comparisons: Sequence[Comparison], judgements: Sequence[Judg
 
 
 def _run(comparison: Comparison) -> dict[str, Any]:
+    labels = label_cells(comparison)
     return {
         "name": comparison.new.run.name,
         "machines": asdict(comparison.machines),
@@ -44,7 +45,7 @@ def _run(comparison: Comparison) -> dict[str, Any]:
         "paired": comparison.paired,
         "cells": [
             {
-                "cell": label,
+                "cell": labels[cell.pair.base],
                 "not_comparable": list(cell.obstacles),
                 "differences": [*cell.pair.obstacles, *cell.pair.changes],
                 "not_compared": dict(cell.refused),
@@ -52,9 +53,9 @@ def _run(comparison: Comparison) -> dict[str, Any]:
                 "new_statuses": list(cell.new_statuses),
                 "measures": [asdict(change) | {"says": change.word} for change in cell.changes],
             }
-            for cell, label in zip(comparison.cells, label_cells(comparison), strict=True)
+            for cell in comparison.cells
         ],
-        "only_base": _labels(comparison.base, comparison.only_base),
+        "only_base": [labels[cell] for cell in comparison.only_base],
         "only_new": _labels(comparison.new, comparison.only_new),
     }
 

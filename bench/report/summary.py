@@ -265,13 +265,13 @@ def _peaks(report: Report) -> Iterator[str]:
     for found in report.peaks:
         setting = found.precision + (" compiled by XLA" if found.jit == "on" else "")
         if found.peak is None:
-            yield f"what {found.device} attains at best in {setting} is unknown: {found.problem}"
+            yield f"what {found.label} attains at best in {setting} is unknown: {found.problem}"
         else:
             peak = found.peak
             share_percent = 100 * (peak.cpu_share or 0)
             doubt = "" if found.is_reliable else f"; too low, since it got {share_percent:.0f} % of its CPU time"
             yield (
-                f"{found.device} attains {rate(peak.flops_per_s / GIGA)} GFLOP/s in {setting} ({peak.flops_by}) and "
+                f"{found.label} attains {rate(peak.flops_per_s / GIGA)} GFLOP/s in {setting} ({peak.flops_by}) and "
                 f"{rate(_giga(peak.bandwidth_bytes_per_s))} GB/s{doubt}"
             )
 
