@@ -12,6 +12,7 @@ which was lost is counted once.
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePath
 from typing import Literal
 
 import msgspec
@@ -117,6 +118,11 @@ class DatasetSpec(Record, frozen=True):
     num_classes: int
     official: bool | None = None
     content: str = ""
+
+    @property
+    def short_name(self) -> str:
+        """The name without the place: where users keep their files is nobody's business."""
+        return PurePath(self.name).name
 
 
 class Cell(Record, frozen=True):

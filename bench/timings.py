@@ -31,9 +31,11 @@ class TimingAnswer(Record, frozen=True):
     """What the rounds took.
 
     Attributes:
-        seconds: Each of them; empty if it could not be timed.
+        seconds: Of a batch, in each of them; empty if it could not be timed.
+        batches: In a round.
         problem: Why not.
     """
 
     seconds: tuple[float, ...] = ()
+    batches: float = 1.0
     problem: str = ""

@@ -29,6 +29,8 @@ def main() -> None:
             if behaviour == "garbage":
                 channel.sendall(b"\x00 what?\n")
                 continue
+            if behaviour == "slow":
+                time.sleep(1)
             if behaviour == "problem":
                 answer = TimingAnswer(problem="no such layer")
             elif behaviour == "short":

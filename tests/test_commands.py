@@ -145,8 +145,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def prepare_for(line: str, desk: Path) -> list[str]:
     """The words of a command as they are typed, with what it alone needs in its place."""
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)]
-    if "../before/mine.py,after/mine.py" in words:  # typed in a checkout, beside the one that it is compared with
-        shutil.copytree(desk / "before", desk.parent / "before", dirs_exist_ok=True)
+    if "../before/mine.py,../after/mine.py" in words:  # typed in a checkout, with the two that are compared beside it
+        for side in ("before", "after"):
+            shutil.copytree(desk / side, desk.parent / side, dirs_exist_ok=True)
     for (old, new), name in IN_TURNS.items():
         if f"{old},{new}" in words:
             shutil.rmtree(desk / name, ignore_errors=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -14,16 +17,18 @@ import pytest
 from msgspec.structs import replace
 
 from bench.analysis.measures import MEASURES
+from bench.cli.export import export
 from bench.errors import StoreError, UsageError
 from bench.export import formats
 from bench.export.formats import FORMATS, writer
 from bench.export.prometheus import NAMES
 from bench.export.source import read_source
 from bench.records import Attempt
-from records_for_tests import GPU, ended_trial, ok_trial, run_data, start_up, trial, write_run
+from records_for_tests import DATASET, GPU, HOST, ended_trial, ok_trial, run_data, start_up, trial, write_run
 from test_cli import hourglass
 
 BEGAN_UNIX_S = 1.8e9  # of `start_up`
+OTHER = replace(HOST, cpu="Other CPU", usable_cores=8)
 
 
 @pytest.fixture(scope="module")
@@ -291,3 +296,59 @@ def test_an_export_never_takes_the_place_of_anything(tmp_path) -> None:
     assert refused.returncode == StoreError.exit_code
     assert "is there already; remove it, or choose another --out" in " ".join(refused.stderr.split())
     assert mine.exists()
+
+
+def test_half_a_wish_leaves_nothing_behind(tmp_path, monkeypatch) -> None:
+    """What cannot be told is refused before anything is written; what fails under way does not bar the next try."""
+    runs = [run_data(ok_trial(trial()), name=name, host=host) for name, host in (("a", HOST), ("b", OTHER))]
+    folders = [write_run(tmp_path / run.run.name, run).path for run in runs]
+    assert hourglass("merge", *folders, "--out", tmp_path / "out").returncode == 0
+    (merged,) = (tmp_path / "out").iterdir()
+    refused = hourglass("export", merged, "--to", "prometheus,pytest-benchmark")
+    assert (refused.returncode, "is of one machine" in refused.stderr) == (2, True)
+    assert not (merged / "export").exists()
+
+    def fails(_, place):
+        (place / "half").touch()
+        raise RuntimeError("no more room")
+
+    monkeypatch.setattr(formats, "writer", lambda _: fails)
+    with pytest.raises(RuntimeError, match="no more room"):
+        export(merged, to=["prometheus"])
+    assert not (merged / "export" / "prometheus").exists()
+
+
+def test_cells_that_no_label_tells_apart_are_not_taken_for_one(tmp_path) -> None:
+    """Two runs of a machine, between which the model's file changed, are of two cells with one name."""
+    changed = trial(model="small")
+    changed = replace(changed, cell=replace(changed.cell, model=replace(changed.cell.model, sha256="f" * 64)))
+    runs = [run_data(ok_trial(one), name=name) for name, one in (("a", trial("small")), ("b", changed))]
+    folders = [write_run(tmp_path / run.run.name, run).path for run in runs]
+    lab = [f"lab={folder}" for folder in folders]
+    assert hourglass("merge", *lab, "--out", tmp_path / "out").returncode == 0
+    (merged,) = (tmp_path / "out").iterdir()
+    for name in ("prometheus", "github-action-benchmark"):
+        refused = hourglass("export", merged, "--to", name)
+        assert refused.returncode == 2
+        assert "several are called 'small cpu:2@lab'" in " ".join(refused.stderr.split())
+    assert hourglass("export", merged, "--to", "dawnbench").returncode == 0
+
+
+def test_nobody_learns_where_the_data_lie_or_what_the_machine_is_called(tmp_path) -> None:
+    """Exports are for others to see: no path of the user's, and no network name."""
+    asked = trial(dataset=replace(DATASET, name="/home/ann/photos"))
+    folder = write_run(tmp_path / "run", run_data(ok_trial(asked))).path
+    for name in ("prometheus", "dawnbench", "github-action-benchmark", "pytest-benchmark", "tensorboard"):
+        place = tmp_path / name
+        place.mkdir()
+        exported(folder, name, place)
+        written = [path for path in place.rglob("*") if path.is_file()]
+        assert written
+        assert not any(b"/home/ann" in path.read_bytes() for path in written)
+        assert not any(socket.gethostname() in path.name for path in written)
+
+
+def test_mlflow_tells_its_makers_nothing() -> None:
+    """It would tell them of each export, but in CI, where a test would not see it."""
+    importlib.import_module("bench.export.mlflow_store")
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
-from bench.pytest_plugin.suite import WorkerClock
+from bench.hardware.gpus import detect_gpus
+from bench.pytest_plugin.suite import WorkerClock, _benchmark, _setting
 from bench.pytest_plugin.workers import TimingError, Workers
 from bench.records import Device
-from bench.timings import PARTS, TimingRequest
-from records_for_tests import trial
+from bench.timings import PARTS, TimingAnswer, TimingRequest
+from records_for_tests import DATASET, trial
 
 FAKE = Path(__file__).with_name("fake_timing_worker.py")
 HERE = Path(__file__).parent
@@ -57,9 +62,9 @@ def test_a_worker_is_started_once_and_stays_warm() -> None:
     """Two requests for a device go to one process, and it is gone with its session."""
     before = len(children())
     workers = fake("ok")
-    assert workers.time(asked(rounds=3)) == pytest.approx((0.01, 0.02, 0.03))
+    assert workers.time(asked(rounds=3)).seconds == pytest.approx((0.01, 0.02, 0.03))
     (first,) = children()[before:]
-    assert workers.time(asked(model="other")) == pytest.approx((0.01,))
+    assert workers.time(asked(model="other")).seconds == pytest.approx((0.01,))
     assert children()[before:] == [first]
     workers.close()
     assert len(children()) == before
@@ -104,8 +109,60 @@ def test_after_a_crash_the_next_request_gets_a_new_worker() -> None:
     workers.time(asked())
     with pytest.raises(TimingError, match="ended with 7"):
         workers.time(asked())
-    assert workers.time(asked()) == pytest.approx((0.01,))
+    assert workers.time(asked()).seconds == pytest.approx((0.01,))
     workers.close()
+
+
+def test_patience_grows_with_what_is_asked_for() -> None:
+    """Many rounds of a long step take longer than any answer to one."""
+    workers = fake("slow", patience_s=0.3)
+    with pytest.raises(TimingError, match="did not answer within 0.3 s"):
+        workers.time(asked())
+    assert workers.time(asked(), expected_s=30.0).seconds == pytest.approx((0.01,))
+    workers.close()
+
+
+def test_a_worker_ends_with_its_launcher_though_it_is_busy() -> None:
+    """One that goes on computing after pytest was killed would disturb whatever runs next on its cores."""
+    busy = "import time; from bench.worker import launcher_watch; launcher_watch.watch(); time.sleep(600)"
+    ours, theirs = socket.socketpair()
+    with theirs:
+        worker = subprocess.Popen([sys.executable, "-c", busy], stdin=theirs.fileno(), start_new_session=True)
+    ours.sendall(b"a request that nobody reads\n")
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1.0)
+    ours.close()
+    assert worker.wait(60.0) == -signal.SIGKILL
+
+
+def test_rounds_are_as_many_as_the_time_holds(monkeypatch, request) -> None:
+    """A round of the input pipeline is an epoch of batches: it is the round that counts, not the batch."""
+    rounds = []
+
+    class Batched:
+        def time(self, request, *, expected_s=0.0):
+            rounds.append((request.rounds, expected_s))
+            return TimingAnswer(seconds=(0.001,) * request.rounds, batches=50.0)
+
+    class Benchmark:
+        disabled, extra_info = False, {}
+
+        def pedantic(self, replay, *, rounds, iterations):
+            replay()
+
+    options = {"benchmark_min_rounds": 5, "benchmark_max_time": 1.0, "bench_data_dir": None}
+    marker = SimpleNamespace(kwargs={"timer": WorkerClock()})
+    asked_by = SimpleNamespace(
+        config=SimpleNamespace(getoption=options.get), node=SimpleNamespace(get_closest_marker=lambda _: marker)
+    )
+    _benchmark(trial().cell, "input_pipeline")(Benchmark(), Batched(), asked_by)
+    assert rounds == [(1, 0.0), (20, pytest.approx(1.0))]
+
+
+def test_a_users_data_set_is_named_without_its_place() -> None:
+    """Saved results are compared by name on another machine too, and where the data lie is nobody's business."""
+    cell = trial(dataset=replace(DATASET, name="/home/ann/photos", sha256="0123456789")).cell
+    assert _setting(cell) == f"{cell.model.name}-cpu:2-photos-012345-batch{cell.batch_size}"
 
 
 def test_a_command_that_is_none_is_an_error_of_its_own() -> None:
@@ -236,14 +293,14 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
     assert "Performance has regressed" in failed.stdout + failed.stderr
 
 
-def test_a_device_that_is_not_there_is_skipped_with_its_reason() -> None:
+@pytest.mark.skipif(bool(detect_gpus().gpus), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_skipped_with_its_reason(project) -> None:
     """`--bench-device all` names what the machine has; what of it cannot be used is told, and fails nothing."""
-    from bench.pytest_plugin.suite import _refused
-
-    with pytest.raises(pytest.skip.Exception, match="no driver"):
-        _refused("skipped", "no driver")(None)
-    with pytest.raises(pytest.fail.Exception, match="no such file"):
-        _refused("failed", "no such file")(None)
+    asked_for = ("--bench-model", "mine.py", "--bench-device", "all", "--bench-part", "prediction")
+    done = session(project, *asked_for, "-k", "gpu", "-rs", plugins=(PLUGIN, BENCHMARK))
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
+    assert "management library cannot be loaded" in done.stdout
 
 
 @pytest.mark.tf

@@ -50,6 +50,19 @@ def test_the_console_script_trains_a_built_in_model_beside_a_folder_called_model
     assert list((elsewhere / "reports").glob("*/report/trials.csv"))
 
 
+def test_a_users_own_models_are_imported_as_without_the_plugin(elsewhere):
+    """Pytest rewrites the assertions of all packages that a plugin's distribution has, by their names."""
+    (elsewhere / "models" / "__init__.py").write_text("def check(n):\n    assert n > 0, 'must be positive'\n")
+    (elsewhere / "test_mine.py").write_text(
+        "import models\n\n\ndef test_it():\n    try:\n        models.check(0)\n    except AssertionError as error:\n"
+        "        assert str(error) == 'must be positive'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], capture_output=True, text=True, check=False
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_the_distribution_says_what_it_is():
     """Version, licence, type marker and reference curves are in the wheel."""
     metadata = importlib.metadata.metadata("hourglass-bench")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bench.analysis.curves import DECIMALS
@@ -101,7 +100,7 @@ def _curve(run: Run, data: TrialData, contents: Mapping[str, str]) -> ReferenceC
         model=cell.model.name,
         model_sha256=cell.model.sha256,
         recipe=cell.recipe,
-        dataset=PurePath(dataset.name).name,  # where the user keeps it is nobody's business
+        dataset=dataset.short_name,
         dataset_sha256=dataset.sha256,
         dataset_content=dataset.content or contents.get(dataset.sha256),
         num_train=dataset.num_train,

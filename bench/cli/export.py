@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -22,20 +23,27 @@ def export(
     from bench.cli.console import console
     from bench.config import words
     from bench.errors import StoreError
-    from bench.export.formats import FORMATS, writer
+    from bench.export.formats import FORMATS, check, writer
     from bench.export.source import read_source
 
     writers = {name: writer(name) for name in words(to)}  # all of them first: nothing is written for half of a wish
     source = read_source(folder)
+    places = {name: (out or folder / "export") / name for name in writers}
+    for name, place in places.items():
+        check(name, source)
+        if place.exists():
+            raise StoreError(f"{place} is there already; remove it, or choose another --out")
     terminal = console()
     for name, write in writers.items():
-        place = (out or folder / "export") / name
+        place = places[name]
         try:
             place.mkdir(parents=True)
             written = write(source, place)
-        except FileExistsError:
-            raise StoreError(f"{place} is there already; remove it, or choose another --out") from None
-        except OSError as error:
-            raise StoreError(f"{place} cannot be written: {error.strerror or error}; choose another --out") from error
+        except BaseException as error:
+            shutil.rmtree(place, ignore_errors=True)  # half of it would be in the way of the next try
+            if isinstance(error, OSError):
+                why = error.strerror or error
+                raise StoreError(f"{place} cannot be written: {why}; choose another --out") from error
+            raise
         opens = FORMATS[name].opens.format(out=place, file=written[0])
         terminal.print(f"{name}: wrote {place}; {opens}", soft_wrap=True)

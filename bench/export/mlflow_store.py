@@ -6,15 +6,19 @@ The store is a SQLite file, as MLflow's own default is: since version 3 it refus
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from typing import TYPE_CHECKING
 
 import alembic  # noqa: F401 -- mlflow-skinny leaves out what its own store takes: told before anything is written
 import sqlalchemy  # noqa: F401 -- likewise
-from mlflow.entities import Metric, Param
-from mlflow.tracking import MlflowClient
 
 from bench.export.source import BY_EPOCH
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # writing a file is nothing to report to its makers
+
+from mlflow.entities import Metric, Param
+from mlflow.tracking import MlflowClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,6 @@ from pytest_benchmark import __version__
 from pytest_benchmark.stats import Stats
 
 from bench.analysis.machine_info import machine_info
-from bench.errors import UsageError
 from bench.export.source import slug
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 def write(source: Source, out: Path) -> list[Path]:
     """Write a file with two groups: training, a round for each seed; epochs, a round for each epoch of each seed."""
     run = source.data.run
-    if run.hosts:
-        raise UsageError(f"a file of pytest-benchmark is of one machine; export the runs of {', '.join(run.hosts)}")
     content = {
         "machine_info": machine_info(run.host),
         "commit_info": {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bench.analysis.cells import cells
@@ -48,6 +50,10 @@ class Source:
         """What the cell of a row is called: its model, its device, and what else is not the plain case."""
         return f"{row['model']} {self.setting(row)}"
 
+    def doubles(self) -> list[str]:
+        """What two cells or more are called; merged runs may differ in what no label tells, such as the model file."""
+        return [label for label, number in Counter(map(self.label, self.cells)).items() if number > 1]
+
     def ok_trials(self, cell: Row) -> list[Row]:
         """Rows of a cell's trials that ended ok."""
         return [row for row in self.trials if row["cell"] == cell["cell"] and row["status"] == "ok"]
@@ -87,14 +93,19 @@ def read_source(folder: Path) -> Source:
     data = read_run(folder)
     report = frames(data)
     begun = [
-        row
+        _placeless(row)
         for row, trial in zip(rows_of(report.trials), data.trials, strict=True)
         if trial.trial.mode == "train" and trial.events
     ]
     if not begun:
         raise UsageError(f"{folder} holds no training that was begun; there is nothing to export")
-    by_cell = rows_of(cells(report.trials))
+    by_cell = [_placeless(row) for row in rows_of(cells(report.trials))]
     return Source(folder=folder, data=data, report=report, trials=begun, cells=by_cell, setting=setting_labels(by_cell))
+
+
+def _placeless(row: Row) -> Row:
+    """A row whose data set has no path: what is exported is for others to see."""
+    return row | {"dataset": PurePath(row["dataset"]).name}
 
 
 def slug(text: str) -> str:

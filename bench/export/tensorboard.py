@@ -37,5 +37,7 @@ def write(source: Source, out: Path) -> list[Path]:
                 at_s = source.unix_s(row, row["wall_s"] or 0.0)
                 for name in ("test_accuracy", "test_loss"):
                     events.add_scalar(f"test/{name}", row[name], row["epochs_done"], walltime=at_s)
+        for file in folder.iterdir():  # events.out.tfevents.TIME.HOST: the machine's network name is not asked for
+            file.rename(file.with_name(".".join(file.name.split(".")[:4])))
         folders.append(folder)
     return folders

@@ -46,8 +46,12 @@ class Workers:
         self._key: Hashable = None
         self._worker: _Worker | None = None
 
-    def time(self, request: TimingRequest) -> tuple[float, ...]:
+    def time(self, request: TimingRequest, *, expected_s: float = 0.0) -> TimingAnswer:
         """Return the seconds of each round.
+
+        Args:
+            request: What to time.
+            expected_s: How long the rounds should take; twice as much is waited for, beyond patience.
 
         Raises:
             TimingError: The worker cannot do it, crashed, hung, or answered what cannot be understood.
@@ -58,7 +62,7 @@ class Workers:
             self.close()
             self._key, self._worker = key, _Worker(self._command, cell)
         try:
-            answer = self._worker.ask(request, patience_s=self._patience_s)
+            answer = self._worker.ask(request, patience_s=self._patience_s + 2 * expected_s)
         except BaseException:  # a time-out of the test too: a late answer would be taken for the next one's
             self.close()  # the next request gets a new one
             raise
@@ -67,7 +71,7 @@ class Workers:
         if len(answer.seconds) != request.rounds:
             self.close()
             raise TimingError(f"the worker timed {len(answer.seconds)} rounds; asked for {request.rounds}")
-        return answer.seconds
+        return answer
 
     def close(self) -> None:
         """End the worker, if there is one."""

@@ -7,9 +7,7 @@ worker ends at once instead of training on as an orphan.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -18,18 +16,17 @@ import msgspec
 from bench.errors import BenchError
 from bench.records import Assignment, Device, Failure, Status
 from bench.store import Journal, TrialFolder
-from bench.worker import preload
+from bench.worker import launcher_watch, preload
 from bench.worker.clock import Clock
 from bench.worker.pinning import pin
 
 EXIT_FAILURE_WRITTEN = 1
-EXIT_ORPHANED = 3
 PREAMBLE = ("Graph execution error", "Detected at node", "File ", "<stack traces", "The above exception")
 
 
 def main() -> int:
     """Carry out the assignment given on the command line; return the exit code."""
-    threading.Thread(target=_end_with_launcher, name="launcher-watch", daemon=True).start()
+    launcher_watch.watch()
     assignment = msgspec.json.decode(sys.argv[1], type=Assignment)
     folder = TrialFolder(Path(assignment.folder))
     journal = Journal(folder.events)
@@ -70,14 +67,6 @@ def _first_line(error: Exception) -> str:
     """Return the first line that says something; TensorFlow puts where before what."""
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line and not line.startswith(PREAMBLE)), "")
-
-
-def _end_with_launcher() -> None:
-    while os.read(0, 1):
-        pass
-    if os.getpgrp() == os.getpid():  # the launcher gave it a group of its own: what it started ends with it
-        os.killpg(0, signal.SIGKILL)
-    os._exit(EXIT_ORPHANED)
 
 
 if __name__ == "__main__":

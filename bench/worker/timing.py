@@ -1,6 +1,6 @@
 """A warm worker: `python -P -m bench.worker.timing`, which times parts of trainings as often as it is asked.
 
-Requests and answers go through the socket that is its standard input; when the other end is gone, it ends.
+Requests and answers go through the socket that is its standard input; when the other end is gone, it ends at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.timings import TimingAnswer, TimingRequest
-from bench.worker import preload
+from bench.worker import launcher_watch, preload
 from bench.worker.pinning import pin
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ WARM_UP_ROUNDS = 2  # the first one traces and compiles, the second finds memory
 
 def main() -> None:
     """Answer requests until there are no more."""
+    launcher_watch.watch()
     libraries = tuple(sys.argv[1:])
     timer: Timer | None = None
     with socket.socket(fileno=0) as channel, channel.makefile("rb") as requests:
@@ -38,7 +39,7 @@ def main() -> None:
                     pin(request.cell.device)
                     preload.load(libraries)
                     timer = Timer(request)
-                answer = TimingAnswer(seconds=timer.time(request))
+                answer = timer.time(request)
             except Exception as error:  # noqa: BLE001 -- whatever it is, the one who asked must be told
                 traceback.print_exc()
                 told = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
@@ -61,8 +62,8 @@ class Timer:
         self._cell: Cell | None = None
         self._parts: dict[Part, Timed] = {}
 
-    def time(self, request: TimingRequest) -> tuple[float, ...]:
-        """Return the seconds a batch of each round, after the part was warmed up.
+    def time(self, request: TimingRequest) -> TimingAnswer:
+        """Time the rounds, after the part was warmed up.
 
         Raises:
             BenchError: Model, data or device are not what the cell needs.
@@ -79,7 +80,7 @@ class Timer:
             for _ in range(WARM_UP_ROUNDS):
                 self._seconds(part)
             self._warm.add(request.part)
-        return tuple(self._seconds(part) for _ in range(request.rounds))
+        return TimingAnswer(seconds=tuple(self._seconds(part) for _ in range(request.rounds)), batches=part.batches)
 
     def _seconds(self, part: Timed) -> float:
         part.prepare()
