@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import msgspec
 
 from bench.records import Assignment, Built, Done, Epoch, Failure, Memory, PhaseDone, Steps, Tested
 from bench.store import Journal, TrialFolder, checkpoint_file
-from bench.worker.__main__ import _end_with_launcher
+from bench.worker import launcher_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -259,7 +258,7 @@ def main() -> int:
     assignment = msgspec.json.decode(argument, type=Assignment)
     folder = TrialFolder(Path(assignment.folder))
     _note(folder, os.getpid())
-    threading.Thread(target=_end_with_launcher, daemon=True).start()
+    launcher_watch.watch()
     trial = folder.read_trial()
     work = Work(assignment=assignment, trial=trial, folder=folder, journal=Journal(folder.events))
     return MODES[modes[trial.seed % len(modes)]](work)

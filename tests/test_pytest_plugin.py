@@ -116,7 +116,7 @@ def test_after_a_crash_the_next_request_gets_a_new_worker() -> None:
 def test_patience_grows_with_what_is_asked_for() -> None:
     """Many rounds of a long step take longer than any answer to one."""
     workers = fake("slow", patience_s=0.3)
-    with pytest.raises(TimingError, match="did not answer within 0.3 s"):
+    with pytest.raises(TimingError, match=r"did not answer within 0\.3 s"):
         workers.time(asked())
     assert workers.time(asked(), expected_s=30.0).seconds == pytest.approx((0.01,))
     workers.close()
