@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bench.analysis.steady import Steadiness
-    from bench.records import PhaseDone, Sample
-    from bench.samples import GpuSample
+    from bench.records import GpuSample, PhaseDone, Sample
 
 # Ticks of 10 ms are counted for each CPU and each process: over 2 s, shares of one core were up to 1.7 % off, over 8 s
 # 0.5 %.
