@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
@@ -46,7 +46,6 @@ class Change:
         verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
             without an interval.
         least_repeats: Fewer of them have no interval.
-        negligible: Two runs of one thing differ by as much; 0 for trials that ran in turns.
         yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
     """
 
@@ -58,7 +57,6 @@ class Change:
     high: float | None
     verdict: Verdict
     least_repeats: int
-    negligible: float
     yardstick: str = ""
 
     @property
@@ -260,7 +258,7 @@ def _across(sides: Sequence[_Sides]) -> Iterator[ComparedCell]:
             elif measure.needs_machine and both is yardstick:
                 refused[measure.name] = "of two machines; it is what other cells are held against"
         cell = _compared(both, moved[both.pair.base], refused, yardstick)
-        yield cell if cell.changes else _compared(both, (*moved[both.pair.base], *both.pair.obstacles), refused)
+        yield cell if cell.changes else replace(cell, obstacles=(*moved[both.pair.base], *both.pair.obstacles))
 
 
 def _moves(both: _Sides) -> Iterator[str]:
@@ -324,7 +322,6 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         interval = contrast_interval(samples, weights)
         estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
     ends = None if interval is None else (told(interval.low), told(interval.high))
-    negligible = 0.0 if both.paired else NEGLIGIBLE_POINTS if measure.is_share else NEGLIGIBLE_RATIO
     return Change(
         measure=measure.name,
         base=base,
@@ -332,16 +329,16 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         change=told(estimate),
         low=ends[0] if ends else None,
         high=ends[1] if ends else None,
-        verdict=_verdict(measure, told(estimate), ends, negligible),
+        verdict=_verdict(measure, told(estimate), ends, paired=both.paired),
         least_repeats=MIN_PAIRS if both.paired else MIN_REPEATS,
-        negligible=negligible,
         yardstick="" if yardstick is None else yardstick.pair.base.label,
     )
 
 
-def _verdict(measure: Measure, change: float, ends: tuple[float, float] | None, negligible: float) -> Verdict:
+def _verdict(measure: Measure, change: float, ends: tuple[float, float] | None, *, paired: bool) -> Verdict:
     if ends is None:
         return "unknown"
+    negligible = 0.0 if paired else NEGLIGIBLE_POINTS if measure.is_share else NEGLIGIBLE_RATIO
     if ends[0] <= 0 <= ends[1] or abs(change) < negligible:
         return "same"
     return "better" if (change > 0) == measure.is_larger_better else "worse"

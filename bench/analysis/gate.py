@@ -185,17 +185,17 @@ def _judge_change(change: Change, limit: Limit, label: str, run: str) -> Judgeme
         reason = f"{change.repeats} of each say too little of how far they vary; {repeats} do at least"
     elif high <= limit.worsening + _ROUNDING:
         outcome, reason = "holds", _told(change)
-    elif low > limit.worsening + _ROUNDING and worse < change.negligible:
-        outcome, reason = "too noisy", f"{_told(change)}; {_NEGLIGIBLE}"
-    elif low > limit.worsening + _ROUNDING:
-        outcome, reason = "regression", _told(change)
-    else:
+    elif low <= limit.worsening + _ROUNDING:
         reach = worse - low if worse > limit.worsening else high - worse  # towards the limit
         least = LEAST_TO_NARROW if change.least_repeats == MIN_PAIRS else 0
         repeats = _repeats_needed(change.repeats, abs(worse - limit.worsening), reach, least=least)
         outcome = "too noisy"
         more = f"about {repeats} repeats of each run would do" if repeats else _HOPELESS
         reason = f"{_told(change)}; {more}"
+    elif change.verdict == "same":  # though surely worse: by too little to matter
+        outcome, reason = "too noisy", f"{_told(change)}; {_NEGLIGIBLE}"
+    else:
+        outcome, reason = "regression", _told(change)
     return Judgement(limit=limit.text, cell=label, run=run, outcome=outcome, reason=reason, repeats=repeats)
 
 
