@@ -471,7 +471,7 @@ def test_a_budget_ends_a_trial_when_its_clock_says_so(tmp_path, clock):
 def test_a_budget_shorter_than_an_epoch_ends_within_it(any_size, tmp_path):
     """The epoch is written with the images that it saw, validated and tested; the stages were gone through."""
     trial = make_trial(
-        any_size, cpus=(0,), epochs=None, recipe=ALL_OPTIONS, limit_train=100_000, budget_s=10.0, budget_clock="train"
+        any_size, cpus=(0,), epochs=None, recipe=ALL_OPTIONS, limit_train=100_000, budget_s=3.0, budget_clock="train"
     )
     folder, result = run(trial, tmp_path / "trial")
     assert result.status == "ok", result.reason
