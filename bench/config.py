@@ -146,6 +146,8 @@ def merge(flags: Mapping[str, Any], *, toml: Path | None = None) -> RunConfig:
     values = msgspec.to_builtins(PRESETS[preset])
     if "epochs" in asked:  # they replace a budget of the preset's
         values |= {"budget": [], "budget-clock": "fit"}
+    if asked.get("dataset", values["dataset"]) != values["dataset"]:  # the preset's limits are for its own data set
+        values |= {"limit-train": None, "limit-test": None}
     values |= {name: _normalized(name, value) for name, value in asked.items()}
     if isinstance(values["common"], dict):
         common = {name.replace("-", "_"): value for name, value in values["common"].items()}

@@ -332,6 +332,22 @@ def test_every_flag_reaches_the_configuration(monkeypatch: pytest.MonkeyPatch) -
     assert received == {encoded[flag]: [flag] for flag in flags_of_run()}
 
 
+@pytest.mark.parametrize(
+    ("flags", "limits"),
+    [
+        ({}, (2000, 1000)),
+        ({"dataset": "synthetic"}, (2000, 1000)),
+        ({"dataset": "cifar100"}, (None, None)),
+        ({"dataset": "cifar100", "limit-train": 500}, (500, None)),
+        ({"dataset": "cifar100", "preset": "report"}, (None, None)),
+    ],
+)
+def test_the_limits_of_the_quick_preset_are_those_of_its_own_data_set(flags: Any, limits: Any) -> None:
+    """Who names a data set trains on all of it: three epochs of 2,000 images would be told as three of CIFAR-100."""
+    config = merge(flags)
+    assert (config.limit_train, config.limit_test) == limits
+
+
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_presets_leave_nothing_open(preset: Any) -> None:
     """A preset names models, and its recipe a batch size, epochs and a precision, so that `--preset NAME` runs."""
