@@ -170,6 +170,20 @@ def test_a_certain_but_small_change_is_none() -> None:
     assert found.verdict == "same"
 
 
+def test_accuracies_that_are_the_same_in_each_seed_are_identical() -> None:
+    """Seeds scatter by more than a limit; where each gives the very same again, the work is the same."""
+    scattered = [ok_trial(trial(seed=seed), train_s=10.0, accuracy=0.3 + 0.02 * seed) for seed in range(5)]
+    base, same = (run_data(*scattered, name=name) for name in ("base", "new"))
+    found = change(compare(base, same), "accuracy")
+    assert (found.change, found.low, found.high, found.word) == (0.0, 0.0, 0.0, "identical")
+    assert judged(base, same, "accuracy:1pp")[1] == EXIT_HOLDS
+    other = run_data(*scattered[:4], ok_trial(trial(seed=4), train_s=10.0, accuracy=0.3801), name="new")
+    assert change(compare(base, other), "accuracy").word == "same within noise"
+    assert judged(base, other, "accuracy:1pp")[1] == EXIT_TOO_NOISY
+    two = [run_data(*scattered[:2], name=name) for name in ("base", "new")]
+    assert change(compare(*two), "accuracy").word == "too few repeats to tell"
+
+
 def test_an_accuracy_is_told_in_points() -> None:
     """38 % against 36 % is two points, not five per cent."""
     found = change(compare(BASE, run_of(*STEADY, accuracy=0.36)), "accuracy")

@@ -16,6 +16,7 @@ from bench.analysis.machines import fingerprint
 from bench.analysis.rewind import surviving_events, surviving_samples
 from bench.errors import StoreError
 from bench.peaks import DevicePeak
+from bench.recipe import Recipe
 from bench.records import (
     Attempt,
     Device,
@@ -446,6 +447,22 @@ def test_other_kernels_than_the_cell_asks_for_are_noted(asked: str, got: bool | 
     flags = row(msgspec.structs.replace(data, events=events))["flags"]
     noted = [flag for flag in flags if "oneDNN" in flag]
     assert (len(noted) == 1 and said in noted[0]) if said else not noted
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_said"),
+    [
+        ({}, False),
+        ({"device": Device(kind="gpu", threads=2, gpu_uuids=("GPU-a",), gpu_indices=(0,))}, True),
+        ({"precision": "mixed_bfloat16"}, True),
+        ({"jit": "on"}, True),
+    ],
+)
+def test_a_way_to_convolve_that_is_not_taken_is_noted(changed: dict[str, object], is_said: bool) -> None:
+    """Where both ways were asked for, two cells did the same work."""
+    asked = trial(recipe=Recipe(epochs=1, batch_size=100, convolutions="winograd"), **changed)
+    flags = row(ok_trial(asked))["flags"]
+    assert any("convolved directly" in flag for flag in flags) is is_said
 
 
 def test_what_changes_the_arithmetic_unasked_is_noted() -> None:

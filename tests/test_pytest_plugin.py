@@ -200,6 +200,7 @@ def session(place, *arguments, plugins=("hourglass_pytest",)):
 
 BENCHMARK = "pytest_benchmark.plugin"
 PLUGIN = "hourglass_pytest"
+UNUSED_IS_AN_ERROR = ("-W", "error:Benchmark fixture was not used")
 
 
 @pytest.fixture
@@ -297,7 +298,7 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
 def test_a_device_that_is_not_there_is_skipped_with_its_reason(project) -> None:
     """`--bench-device all` names what the machine has; what of it cannot be used is told, and fails nothing."""
     asked_for = ("--bench-model", "mine.py", "--bench-device", "all", "--bench-part", "prediction")
-    done = session(project, *asked_for, "-k", "gpu", "-rs", plugins=(PLUGIN, BENCHMARK))
+    done = session(project, *asked_for, *UNUSED_IS_AN_ERROR, "-k", "gpu", "-rs", plugins=(PLUGIN, BENCHMARK))
     assert done.returncode == 0, done.stdout
     assert "1 skipped" in done.stdout
     assert "management library cannot be loaded" in done.stdout
@@ -310,6 +311,6 @@ def test_a_model_that_cannot_be_built_fails_alone(project) -> None:
         '"""Broken."""\n\n\ndef build(input_shape, num_classes):\n    raise ValueError("no")\n'
     )
     common = ("--bench-model", "broken.py,mine.py", "--bench-part", "prediction", "--benchmark-max-time", "0.05")
-    done = session(project, *common, "--bench-device", "cpu:1", plugins=(PLUGIN, BENCHMARK))
-    assert "1 failed, 2 passed" in done.stdout
+    done = session(project, *common, *UNUSED_IS_AN_ERROR, "--bench-device", "cpu:1", plugins=(PLUGIN, BENCHMARK))
+    assert "1 failed, 2 passed in" in done.stdout
     assert "raised ValueError: no" in done.stdout

@@ -14,7 +14,7 @@ from bench.analysis.machines import MachineComparison, compare_hosts
 from bench.analysis.measures import MEASURES, Measure
 from bench.analysis.pairing import Pair, pair_cells
 from bench.analysis.rows import MOVED
-from bench.analysis.stats import MIN_REPEATS, contrast_interval, sign_interval
+from bench.analysis.stats import CONFIDENCE, MIN_REPEATS, Interval, contrast_interval, sign_interval
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Change:
         high: Upper end.
         verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
             without an interval.
-        least_repeats: Fewer of them have no interval.
+        paired: Whether each value of one side was taken in turn with one of the other.
         yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
     """
 
@@ -56,15 +56,22 @@ class Change:
     low: float | None
     high: float | None
     verdict: Verdict
-    least_repeats: int
+    paired: bool
     yardstick: str = ""
 
     @property
     def word(self) -> str:
         """The verdict in the measure's own words."""
         measure = MEASURES[self.measure]
+        if self.low == self.high == 0.0:
+            return "identical"
         words = {"better": measure.better, "worse": measure.worse, "same": "same within noise"}
         return words.get(self.verdict, "too few repeats to tell")
+
+    @property
+    def least_repeats(self) -> int:
+        """Fewer of them have no interval."""
+        return MIN_PAIRS if self.paired else MIN_REPEATS
 
     @property
     def repeats(self) -> int:
@@ -211,15 +218,25 @@ class _Sides:
 
     def values(self, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """What was measured in the trials that ended ok; where they are paired, of the seeds that both have."""
+        base, new = self._by_seed(measure)
+        if self.paired:
+            common = [seed for seed in base if seed in new]
+            return tuple(base[seed] for seed in common), tuple(new[seed] for seed in common)
+        return tuple(base.values()), tuple(new.values())
+
+    def repeats_itself(self, measure: Measure) -> bool:
+        """Whether each of the seeds that both have gave the very same again; false for too few of them."""
+        base, new = self._by_seed(measure)
+        common = base.keys() & new.keys()
+        return len(common) >= MIN_REPEATS and all(base[seed] == new[seed] for seed in common)
+
+    def _by_seed(self, measure: Measure) -> tuple[dict[int, float], dict[int, float]]:
         sides = [[row for row in rows if row["status"] == "ok"] for rows in (self.base, self.new)]
         for column in measure.columns:  # the same one on both sides: another one is another quantity
             base, new = ({row["seed"]: float(row[column]) for row in rows if row[column] is not None} for rows in sides)
             if base and new:
                 break
-        if self.paired:
-            common = [seed for seed in base if seed in new]
-            return tuple(base[seed] for seed in common), tuple(new[seed] for seed in common)
-        return tuple(base.values()), tuple(new.values())
+        return base, new
 
 
 def _compared(
@@ -315,7 +332,10 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         if min(map(min, samples)) <= 0:  # a ratio to nothing
             return None
         samples = [tuple(map(math.log, sample)) for sample in samples]
-    if both.paired:
+    interval: Interval | None
+    if measure.is_share and both.repeats_itself(measure):  # a seed fixes weights and order: the work is the same
+        interval, estimate = Interval(estimate=0.0, low=0.0, high=0.0, confidence=CONFIDENCE, repeats=len(base)), 0.0
+    elif both.paired:
         differences = [theirs - ours for theirs, ours in zip(*samples, strict=True)]
         interval, estimate = sign_interval(differences), median(differences)
     else:
@@ -330,7 +350,7 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         low=ends[0] if ends else None,
         high=ends[1] if ends else None,
         verdict=_verdict(measure, told(estimate), ends, paired=both.paired),
-        least_repeats=MIN_PAIRS if both.paired else MIN_REPEATS,
+        paired=both.paired,
         yardstick="" if yardstick is None else yardstick.pair.base.label,
     )
 

@@ -61,6 +61,8 @@ def _placement(asked: Device, got: Runtime) -> Iterator[str]:
 def _arithmetic(cell: Cell, got: Runtime) -> Iterator[str]:
     if cell.precision == "float32" and got.tensor_float_32:
         yield "float32 products are rounded to TF32, TensorFlow's default on this GPU"
+    if cell.recipe.convolutions == "winograd" and not cell.winograd:
+        yield "convolved directly: Winograd's way, which the recipe asks for, is for a CPU in float32 without XLA"
     # Of a GPU's cell only what is left to the CPU would change.
     if cell.device.kind == "cpu" and got.onednn is not None and got.onednn != (cell.onednn == "on"):
         yield (

@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bench.analysis.compare import MIN_PAIRS
 from bench.analysis.measures import MEASURES
 from bench.errors import UsageError
 
@@ -187,7 +186,7 @@ def _judge_change(change: Change, limit: Limit, label: str, run: str) -> Judgeme
         outcome, reason = "holds", _told(change)
     elif low <= limit.worsening + _ROUNDING:
         reach = worse - low if worse > limit.worsening else high - worse  # towards the limit
-        least = LEAST_TO_NARROW if change.least_repeats == MIN_PAIRS else 0
+        least = LEAST_TO_NARROW if change.paired else 0
         repeats = _repeats_needed(change.repeats, abs(worse - limit.worsening), reach, least=least)
         outcome = "too noisy"
         more = f"about {repeats} repeats of each run would do" if repeats else _HOPELESS

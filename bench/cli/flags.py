@@ -42,8 +42,8 @@ class RunFlags:
     recipe_set: Annotated[Words, typer.Option(help=RECIPE_SET_HELP)] = None
     repeats: Annotated[Number, typer.Option(help="Trials a cell, each with a seed of its own.")] = None
     seed: Annotated[Number, typer.Option(help="The first seed.")] = None
-    limit_train: Annotated[Number, typer.Option(help="Use so many training images; else all (quick: 2000).")] = None
-    limit_test: Annotated[Number, typer.Option(help="Use so many test images; else all (quick: 1000).")] = None
+    limit_train: Annotated[Number, typer.Option(help="Use so many training images; else all (quick, on its own data: 2000).")] = None
+    limit_test: Annotated[Number, typer.Option(help="Use so many test images; else all (quick, on its own data: 1000).")] = None
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None
     stop_when: Annotated[Text, typer.Option(help=STOP_WHEN_HELP)] = None
     target: Annotated[Text, typer.Option(help="The accuracy of --stop-when, 0.5 or 50%.")] = None

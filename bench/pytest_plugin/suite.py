@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.analysis.machine_info import machine_info
-from bench.config import merge, words
+from bench.config import PRESETS, merge, words
 from bench.errors import BenchError
 from bench.hardware.gpus import detect_gpus
 from bench.hardware.host import detect_host
@@ -55,6 +56,10 @@ class WorkerClock:
         self._now_s += seconds
 
 
+class _NothingTimedError(Exception):
+    """What pytest-benchmark is told instead of a time."""
+
+
 def collect(session: pytest.Session) -> Iterator[pytest.Item]:
     """The benchmarks that the session's options ask for.
 
@@ -72,6 +77,8 @@ def collect(session: pytest.Session) -> Iterator[pytest.Item]:
         "device": words(option("bench_device")) or ["cpu"],
         "dataset": option("bench_dataset"),
         "epochs": 1,
+        "limit-train": PRESETS["quick"].limit_train,  # a step takes as long whatever follows it
+        "limit-test": PRESETS["quick"].limit_test,
         "data-dir": option("bench_data_dir"),
     }
     if option("bench_batch_size") is not None:
@@ -113,6 +120,7 @@ def _benchmark(cell: Cell, part: Part) -> Callable[..., None]:
             answer = hourglass_workers.time(replace(ask, rounds=rounds), expected_s=rounds * round_s)
             seconds = itertools.cycle(answer.seconds)  # profiling calls once more
         except TimingError as error:
+            _end_in_use(benchmark)
             pytest.fail(str(error), pytrace=False)
         taken: list[float] = []
         marker = request.node.get_closest_marker("benchmark")
@@ -136,12 +144,23 @@ def _benchmark(cell: Cell, part: Part) -> Callable[..., None]:
 
 
 def _refused(status: str, reason: str) -> Callable[[BenchmarkFixture], None]:
-    def body(benchmark: BenchmarkFixture) -> None:  # noqa: ARG001 -- --benchmark-only takes what has it
+    def body(benchmark: BenchmarkFixture) -> None:
+        _end_in_use(benchmark)
         if status == "skipped":
             pytest.skip(reason)
         pytest.fail(reason, pytrace=False)
 
     return body
+
+
+def _end_in_use(benchmark: BenchmarkFixture) -> None:
+    """Use the fixture without a result: of one that nobody used it warns, which a project may have made an error."""
+
+    def nothing() -> None:
+        raise _NothingTimedError
+
+    with contextlib.suppress(_NothingTimedError):
+        benchmark.pedantic(nothing)
 
 
 def _rounds(round_s: float, config: pytest.Config) -> int:

@@ -39,8 +39,9 @@ TONES: Mapping[str, Tone] = {"better": "good", "worse": "bad", "unknown": "doubt
 OUTCOME_TONES: Mapping[str, Tone] = {"regression": "bad", "too noisy": "doubt", "not comparable": "doubt"}
 LEGEND = (
     "base, new: medians of the trials that ended ok; change: of the median, pp: percentage points, with the 95 % "
-    "interval, from 3 repeats of each by a bootstrap, of 6 pairs on by the sign test; same within noise: the interval "
-    "holds 0, or the change is below 3 % or 0.5 pp, as between two runs of one thing"
+    "interval, from 3 repeats of each by a bootstrap, of 6 pairs on by the sign test; identical: in each seed, to the "
+    "last digit; same within noise: the interval holds 0, or the change is below 3 % or 0.5 pp, as between two runs of "
+    "one thing"
 )
 OTHER_MACHINE = "another machine, by its identifier"
 UNKNOWN_MACHINE = "whether on the same machine is not known"
