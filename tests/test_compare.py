@@ -176,7 +176,8 @@ def test_accuracies_that_are_the_same_in_each_seed_are_identical() -> None:
     base, same = (run_data(*scattered, name=name) for name in ("base", "new"))
     found = change(compare(base, same), "accuracy")
     assert (found.change, found.low, found.high, found.word) == (0.0, 0.0, 0.0, "identical")
-    assert judged(base, same, "accuracy:1pp")[1] == EXIT_HOLDS
+    found, code = judged(base, same, "accuracy:1pp")
+    assert (found["accuracy:1pp"].reason, code) == ("identical", EXIT_HOLDS)
     other = run_data(*scattered[:4], ok_trial(trial(seed=4), train_s=10.0, accuracy=0.3801), name="new")
     assert change(compare(base, other), "accuracy").word == "same within noise"
     assert judged(base, other, "accuracy:1pp")[1] == EXIT_TOO_NOISY

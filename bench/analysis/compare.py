@@ -63,10 +63,15 @@ class Change:
     def word(self) -> str:
         """The verdict in the measure's own words."""
         measure = MEASURES[self.measure]
-        if self.low == self.high == 0.0:
+        if self.is_identical:
             return "identical"
         words = {"better": measure.better, "worse": measure.worse, "same": "same within noise"}
         return words.get(self.verdict, "too few repeats to tell")
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether nothing at all changed, so that there is no interval to either side."""
+        return self.low == self.high == 0.0
 
     @property
     def least_repeats(self) -> int:

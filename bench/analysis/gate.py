@@ -208,6 +208,8 @@ def _repeats_needed(repeats: int, distance: float, reach: float, *, least: int) 
 
 
 def _told(change: Change) -> str:
+    if change.is_identical:
+        return change.word
     worse, low, high = change.worsening
     unit = " points" if MEASURES[change.measure].is_share else " %"
     sign, word = (1, "worse") if worse >= 0 else (-1, "better")

@@ -17,6 +17,8 @@ Number = int | None
 
 DEVICE_HELP = "cpu, cpu:N, cpu:scan (1, 2, 4 … cores), cpu:smt, gpu, gpu:0, gpu:0+1 (together), all; comma list."
 CLOCK_HELP = "What a budget covers: train, fit (with validation), or wall (everything, start-up and test too)."
+TRAIN_HELP = "Use so many training images; else all (quick, on its own data: 2000)."
+TEST_HELP = "Use so many test images; else all (quick, on its own data: 1000)."
 STOP_WHEN_HELP = "hopeless: end a trial whose forecast stays below --target; it stays a row. Defaults to never."
 ONEDNN_HELP = "oneDNN's kernels on the CPU, on or off, whatever TF_ENABLE_ONEDNN_OPTS says; comma list."
 RECIPE_SET_HELP = "Recipe fields as axes: label_smoothing=0,0.2; repeatable."
@@ -42,8 +44,8 @@ class RunFlags:
     recipe_set: Annotated[Words, typer.Option(help=RECIPE_SET_HELP)] = None
     repeats: Annotated[Number, typer.Option(help="Trials a cell, each with a seed of its own.")] = None
     seed: Annotated[Number, typer.Option(help="The first seed.")] = None
-    limit_train: Annotated[Number, typer.Option(help="Use so many training images; else all (quick, on its own data: 2000).")] = None
-    limit_test: Annotated[Number, typer.Option(help="Use so many test images; else all (quick, on its own data: 1000).")] = None
+    limit_train: Annotated[Number, typer.Option(help=TRAIN_HELP)] = None
+    limit_test: Annotated[Number, typer.Option(help=TEST_HELP)] = None
     validation: Annotated[float | None, typer.Option(help="Share of the training images held back.")] = None
     stop_when: Annotated[Text, typer.Option(help=STOP_WHEN_HELP)] = None
     target: Annotated[Text, typer.Option(help="The accuracy of --stop-when, 0.5 or 50%.")] = None
