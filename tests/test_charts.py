@@ -9,6 +9,7 @@ from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import msgspec
 import pandas as pd
 import pytest
@@ -391,6 +392,24 @@ def test_a_time_axis_has_ticks_whatever_it_spans(seconds: list[float], ticks: in
     assert ticks <= len(axis["axis"]["values"]) <= 12
     assert all(low <= tick <= high for tick in axis["axis"]["values"])
     assert all(low < second < high for second in seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        ([28.0, 92.0], ["30 s", "45 s", "1 min", "1 min 15 s", "1 min 30 s", "1 min 45 s"]),
+        ([4000.0, 9000.0], ["1 h", "1 h 30 min", "2 h", "2 h 30 min"]),
+        ([0.19, 0.21], ["180 ms", "200 ms", "220 ms", "240 ms"]),
+        ([10.0, 30_000.0], ["10 s", "30 s", "2 min", "10 min", "30 min", "2 h", "8 h"]),
+        ([100_000.0, 250_000.0], ["1.5 d", "2 d", "2.5 d", "3 d"]),
+    ],
+)
+def test_a_time_axis_is_read_as_a_clock_is(seconds: list[float], labels: list[str]) -> None:
+    """No tick is at a part of a minute or hour that nobody says."""
+    x = log_time("t_s", "time", seconds)
+    chart = alt.Chart(alt.Data(values=[{"t_s": second} for second in seconds])).mark_point().encode(x=x)
+    drawn = svg(Figure(name="axis", title="", about="", chart=chart.properties(width=600))).decode()
+    assert [text for text in re.findall(r">([^<]+)</text>", drawn) if text != "time"] == labels
 
 
 def test_a_hostile_name_is_text() -> None:

@@ -93,7 +93,7 @@ class StackedTable:
             shown = 1
             while shown < len(rest) and _fits([*names, *rest[: shown + 1], *notes], console, options):
                 shown += 1
-            yield _table([*names, *rest[:shown], *notes])
+            yield _table([*names, *rest[:shown], *notes], is_last_wide=True)
             yield Text()
             rest, notes = rest[shown:], []
 
@@ -103,13 +103,15 @@ def _fits(columns: Sequence[Column], console: Console, options: ConsoleOptions) 
     return console.measure(_table(columns), options=unbounded).maximum <= options.max_width
 
 
-def _table(columns: Sequence[Column]) -> Table:
+def _table(columns: Sequence[Column], *, is_last_wide: bool = False) -> Table:
+    """A table as wide as its texts; the last column, if it is text, may then take what is left of the console."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
+        width = None if is_last_wide and column is columns[-1] else NAME_WIDTH
         if column.is_number:
             table.add_column(Text(column.heading.replace(" ", "\n")), justify="right", no_wrap=True)
         else:
-            table.add_column(Text(column.heading), max_width=NAME_WIDTH, overflow="fold")
+            table.add_column(Text(column.heading), max_width=width, overflow="fold")
     for row, texts in enumerate(zip(*(column.texts for column in columns), strict=True)):
         styles = [_STYLES[column.tone(row)] for column in columns]
         table.add_row(*map(Text, texts, styles))

@@ -19,13 +19,24 @@ _TICKS_S = (
     *(86400 * days for days in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
 )
 _FEWEST_TICKS, _MOST_TICKS = 3, 9
+# From one tick to the next where all lie between two of those: parts of a second, a minute, an hour or a day.
+_STEPS_S = (
+    *(digit * 10.0**power for power in range(-9, 1) for digit in (1, 2, 5)),
+    *(10, 15, 30),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(3600 * hours for hours in (1, 2, 6, 12)),
+    *(86400 * digit * 10**power for power in range(4) for digit in (1, 2, 5)),
+)
 
 # How Vega shows a number of seconds, as an expression in its own language.
 CLOCK = (
     "datum.value < 1 ? format(1000 * datum.value, '~r') + ' ms' : "
     "datum.value < 60 ? format(datum.value, '~r') + ' s' : "
-    "datum.value < 3600 ? format(datum.value / 60, '~r') + ' min' : "
-    "datum.value < 86400 ? format(datum.value / 3600, '~r') + ' h' : format(datum.value / 86400, '~r') + ' d'"
+    "datum.value < 3600 ? floor(datum.value / 60) + ' min' + "
+    "(datum.value % 60 ? ' ' + format(datum.value % 60, '~r') + ' s' : '') : "
+    "datum.value < 86400 ? floor(datum.value / 3600) + ' h' + "
+    "(datum.value % 3600 ? ' ' + format(datum.value % 3600 / 60, '~r') + ' min' : '') : "
+    "format(datum.value / 86400, '~r') + ' d'"
 )
 
 
@@ -44,9 +55,8 @@ def time_unit(longest_s: float) -> tuple[float, str]:
 
 def _ticks(low: float, high: float) -> list[float]:
     ticks = [tick for tick in _TICKS_S if low <= tick <= high]
-    if len(ticks) < _FEWEST_TICKS:  # a narrow stretch has decimal ones
-        step = 10 ** math.floor(math.log10(high - low))
-        step = next(size for size in (step, step / 2, step / 5, step / 10) if (high - low) / size >= _FEWEST_TICKS)
+    if len(ticks) < _FEWEST_TICKS:
+        step = max(size for size in _STEPS_S if (high - low) / size >= _FEWEST_TICKS)
         first, last = math.ceil(low / step), math.floor(high / step)
         return [round(number * step, 12) for number in range(first, last + 1)]
     return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]
