@@ -51,6 +51,7 @@ def config(mode: Mode) -> dict[str, Any]:
         "font": "system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif",
         "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
         "axis": text | {"gridColor": faint, "domainColor": faint, "tickColor": faint, "labelLimit": LABEL_WIDTH},
+        "axisX": {"labelSeparation": 4},  # pixels; of labels that are nearer every other one is left out
         "header": text,
         "legend": text | {"labelLimit": LABEL_WIDTH, "symbolStrokeWidth": 2},
         "title": {"color": ink, "subtitleColor": ink, "fontSize": 14, "anchor": "start", "fontWeight": "bold"},
