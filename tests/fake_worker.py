@@ -201,6 +201,12 @@ def pace(work: Work) -> int:
     return 0
 
 
+def slow_pace(work: Work) -> int:
+    """Take a while for it, so that a pause of the machine is small against what a process takes."""
+    time.sleep(0.5)
+    return pace(work)
+
+
 def as_asked(work: Work) -> int:
     """Calibrate where that is asked for, else train, to a budget for three epochs."""
     if work.trial.mode == "calibrate":
@@ -235,6 +241,7 @@ MODES: dict[str, Callable[[Work], int]] = {
         garbage,
         diverged,
         pace,
+        slow_pace,
         as_asked,
         hang_up,
     )

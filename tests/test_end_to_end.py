@@ -170,7 +170,7 @@ def test_a_killed_run_leaves_no_orphan_and_is_finished_by_resume(tmp_path):
 def test_ctrl_c_stops_after_writing_and_a_second_run_is_refused_meanwhile(tmp_path):
     """A run holds its folder; SIGINT ends it with a row, no child and the command that goes on."""
     out = tmp_path / "runs"
-    process = start(*LONG, "--out", out)
+    process = start(*LONG, "--epochs", 500, "--out", out)  # it is stopped before
     folder = wait_for(lambda: finished_epochs(out), what="two epochs")
     second = hourglass("run", "--resume", folder.path)
     assert second.returncode == 7

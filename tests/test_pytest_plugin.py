@@ -96,7 +96,7 @@ def test_another_device_gets_another_worker_and_the_first_one_goes() -> None:
 def test_a_worker_that_does_not_answer_is_told_and_leaves_nothing_behind(behaviour, said) -> None:
     """Whatever it does, the benchmark fails with a sentence, and no process stays."""
     before = len(children())
-    workers = fake(behaviour, patience_s=2.0)
+    workers = fake(behaviour, patience_s=2.0 if behaviour == "hang" else 60.0)
     with pytest.raises(TimingError, match=said):
         workers.time(asked())
     workers.close()
@@ -271,13 +271,14 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
     chosen = session(
         project,
         *common,
-        *("--bench-device", "cpu:1", "-k", "prediction", "--benchmark-compare"),
+        *("--bench-device", "cpu:1", "-k", "prediction", "--benchmark-compare", "--benchmark-histogram=drawn"),
         *("--benchmark-compare-fail", "median:100000%", "-v"),
         plugins=(PLUGIN, BENCHMARK),
     )
     assert chosen.returncode == 0, chosen.stdout
     assert "1 passed, 3 deselected" in chosen.stdout
     assert "0001_" in chosen.stdout  # the saved one stands beside it
+    assert b"<svg" in next(project.glob("drawn*.svg")).read_bytes()
 
     # A saved result that is a thousand times as fast makes this one a regression.
     for one in content["benchmarks"]:

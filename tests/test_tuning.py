@@ -485,7 +485,7 @@ def tunable(out: Path, **config: Any) -> Tunable:
     )
 
 
-def ascend(out: Path, *, budget_s: float, mode: str = "pace") -> RunFolder:
+def ascend(out: Path, *, budget_s: float, mode: str = "slow_pace") -> RunFolder:
     """Search with the stand-in for the worker."""
     search_for = tunable(out)
     ascent = Ascent(
@@ -514,13 +514,13 @@ def test_each_process_is_a_trial_of_one_run(tmp_path: Path) -> None:
 
 
 def test_what_there_is_no_time_for_leaves_no_trace_but_its_name(tmp_path: Path) -> None:
-    """With two seconds the default is all that runs; the rest is named as left out."""
-    folder = ascend(tmp_path / "out", budget_s=2.2)
+    """With four seconds the default and a few more run; the rest is named as left out."""
+    folder = ascend(tmp_path / "out", budget_s=4.0)
     data = read_run(folder.path)
     assert data.trials[0].trial.cell == DEFAULT
     tried = {trial.trial.cell for trial in data.trials}
     assert set(data.run.tuning.left_out) == set(CANDIDATES) - tried
-    assert data.run.tuning.left_out
+    assert len(data.run.tuning.left_out) > 1  # one of them is always left out
     assert {path.name for path in (folder.path / "trials").iterdir()} == {trial.trial.key for trial in data.trials}
 
 
