@@ -156,14 +156,18 @@ class RunFolder:
                 raise StoreError(
                     f"{path} is there already; choose another --name, or go on with it by --resume {path}"
                 ) from None
-        for trial in run.trials:
-            folder.trial(trial.key).create(trial)
-        for result in refused:
-            folder.trial(result.key).write_result(result)
-        if fill is not None:
-            fill(folder)
-        # Last: a folder with a run.json is whole, and what was refused stays refused.
-        write_atomically(folder.file, encode_pretty(run))
+        try:
+            for trial in run.trials:
+                folder.trial(trial.key).create(trial)
+            for result in refused:
+                folder.trial(result.key).write_result(result)
+            if fill is not None:
+                fill(folder)
+            # Last: a folder with a run.json is whole, and what was refused stays refused.
+            write_atomically(folder.file, encode_pretty(run))
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)  # nothing could open it
+            raise
         return folder
 
     @classmethod

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -296,6 +297,21 @@ def test_an_export_never_takes_the_place_of_anything(tmp_path) -> None:
     assert refused.returncode == StoreError.exit_code
     assert "is there already; remove it, or choose another --out" in " ".join(refused.stderr.split())
     assert mine.exists()
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "pytest-benchmark"])
+def test_a_disk_that_takes_no_more_is_said_in_a_line(run, tmp_path, name) -> None:
+    """Whatever a format's own library raises: the fact, what to do, and nothing is left behind."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+
+    command = [sys.executable, "-m", "bench", "export", run, "--to", name, "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert done.returncode == StoreError.exit_code
+    assert f"{tmp_path / name} cannot be written: " in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_a_wish_leaves_nothing_behind(tmp_path, monkeypatch) -> None:

@@ -170,6 +170,22 @@ def test_a_place_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> 
     assert in_the_way.read_bytes() == b""
 
 
+def test_a_run_that_cannot_be_made_whole_leaves_nothing(tmp_path: Path) -> None:
+    """A folder without its run.json is none to any command; the one that was there already is not touched."""
+
+    def fill(_: RunFolder) -> None:
+        raise StoreError("the disk is full")
+
+    run = run_data(ok_trial(trial())).run
+    with pytest.raises(StoreError, match="the disk is full"):
+        RunFolder.create(tmp_path / "run", run, fill=fill)
+    assert not (tmp_path / "run").exists()
+    RunFolder.create(tmp_path / "run", run)
+    with pytest.raises(StoreError, match="is there already"):
+        RunFolder.create(tmp_path / "run", run, fill=fill)
+    assert RunFolder.open(tmp_path / "run").read_run() == run
+
+
 def test_a_run_is_never_written_over(tmp_path: Path) -> None:
     """A folder that holds a run is refused and stays as it was; the error names what to do instead."""
     folder = make_run(tmp_path / "run", ok_trial(trial()))

@@ -11,13 +11,14 @@ import warnings
 from typing import TYPE_CHECKING
 
 import alembic  # noqa: F401 -- mlflow-skinny leaves out what its own store takes: told before anything is written
-import sqlalchemy  # noqa: F401 -- likewise
+from sqlalchemy.exc import DBAPIError
 
 from bench.export.source import BY_EPOCH
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # writing a file is nothing to report to its makers
 
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 if TYPE_CHECKING:
@@ -51,17 +52,27 @@ BATCH = 1000  # metrics that it takes at once
 
 
 def write(source: Source, out: Path) -> list[Path]:
-    """Write the store `mlflow.db` and the files beside it."""
+    """Write the store `mlflow.db` and the files beside it.
+
+    Raises:
+        OSError: The place does not take them.
+    """
     store = out.resolve() / "mlflow.db"
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells each table that it makes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of how it uses SQLAlchemy
-        client = MlflowClient(tracking_uri=f"sqlite:///{store}")
-        experiment = client.create_experiment(
-            source.data.run.name, artifact_location=(out.resolve() / "artifacts").as_uri()
-        )
-        for row in source.trials:
-            _write_trial(source, row, client, experiment)
+        try:
+            client = MlflowClient(tracking_uri=f"sqlite:///{store}")
+            experiment = client.create_experiment(
+                source.data.run.name, artifact_location=(out.resolve() / "artifacts").as_uri()
+            )
+            for row in source.trials:
+                _write_trial(source, row, client, experiment)
+        except (DBAPIError, MlflowException) as error:  # MLflow passes on, or tells as its own, what SQLite says
+            failed = error if isinstance(error, DBAPIError) else error.__cause__
+            if isinstance(failed, DBAPIError):
+                raise OSError(str(failed.orig)) from error
+            raise
     return [store]
 
 
