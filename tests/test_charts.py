@@ -401,7 +401,8 @@ def test_a_time_axis_has_ticks_whatever_it_spans(seconds: list[float], ticks: in
         ([4000.0, 9000.0], ["1 h", "1 h 30 min", "2 h", "2 h 30 min"]),
         ([0.19, 0.21], ["180 ms", "200 ms", "220 ms", "240 ms"]),
         ([10.0, 30_000.0], ["10 s", "30 s", "2 min", "10 min", "30 min", "2 h", "8 h"]),
-        ([100_000.0, 250_000.0], ["1.5 d", "2 d", "2.5 d", "3 d"]),
+        ([100_000.0, 250_000.0], ["1 d 12 h", "2 d", "2 d 12 h", "3 d"]),
+        ([90_000.0], ["22 h", "1 d", "1 d 2 h", "1 d 4 h"]),
     ],
 )
 def test_a_time_axis_is_read_as_a_clock_is(seconds: list[float], labels: list[str]) -> None:

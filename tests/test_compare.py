@@ -26,7 +26,7 @@ from bench.analysis.pairing import pair_cells
 from bench.errors import UsageError
 from bench.peaks import DevicePeak
 from bench.recipe import Recipe
-from bench.records import Attempt, Device, ModelSpec, Sentinel
+from bench.records import Attempt, Device, ModelSpec, Sentinel, Tested
 from bench.report.comparison import SHOWN, comparison_findings, label_cells
 from bench.report.junit import junit_xml
 from bench.report.markdown import findings_markdown
@@ -183,6 +183,31 @@ def test_accuracies_that_are_the_same_in_each_seed_are_identical() -> None:
     assert judged(base, other, "accuracy:1pp")[1] == EXIT_TOO_NOISY
     two = [run_data(*scattered[:2], name=name) for name in ("base", "new")]
     assert change(compare(*two), "accuracy").word == "too few repeats to tell"
+
+
+def test_accuracies_that_only_look_alike_are_not_identical() -> None:
+    """Other seeds, seeds that one side has alone, another loss, ties in most seeds: none of these is the same work."""
+    three = [ok_trial(trial(seed=seed), train_s=10.0, accuracy=0.3) for seed in range(3)]
+    base = run_data(*three, name="base")
+    others = [ok_trial(trial(seed=seed), train_s=10.0, accuracy=0.3) for seed in (7, 8, 9)]
+    more = [*three, ok_trial(trial(seed=3), train_s=10.0, accuracy=0.2)]
+    another_loss = [
+        replace(
+            data,
+            events=tuple(replace(event, loss=2.0) if isinstance(event, Tested) else event for event in data.events),
+        )
+        for data in three
+    ]
+    for trials in (others, more, another_loss):
+        found = change(compare(base, run_data(*trials, name="new")), "accuracy")
+        assert found.word != "identical"
+    many = [ok_trial(trial(seed=seed), train_s=10.0, accuracy=0.3) for seed in range(12)]
+    tied = [*many[:11], ok_trial(trial(seed=11), train_s=10.0, accuracy=0.1)]
+    for paired in (False, True):
+        found = change(compare(run_data(*many, name="base"), run_data(*tied, name="new"), paired=paired), "accuracy")
+        assert found.word == "same within noise"
+    assert change(compare(base, run_data(*three, name="new")), "peak_rss").word == "same within noise"
+    assert change(compare(base, run_data(*three, name="new")), "accuracy").word == "identical"
 
 
 def test_an_accuracy_is_told_in_points() -> None:

@@ -421,13 +421,14 @@ def test_the_frame_has_a_row_for_each_setting() -> None:
     assert frame["times"].isna().sum() == 1
 
 
-def test_run_takes_what_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit_train", [5000, 2000, None])  # 2,000 are the preset's, of its own data set
+def test_run_takes_what_was_written(tmp_path: Path, limit_train: int | None) -> None:
     """The file gives the run that was tuned, with the best setting of the same arithmetic; comments say the rest."""
     data = Invented(speeds(jit=1.3, calls=1.2, larger_batch=1.25, **SLOWER)).tune(300.0)
     asked: dict[str, Any] = {
         "model": ["mnist_cnn"],
         "dataset": "cifar100",
-        "limit-train": 5000,
+        "limit-train": limit_train,
         "epochs": 7,
         "recipe-set": ["label_smoothing=0.1", "stages=[[20,0.25]]"],
         "data-dir": 'some/"odd"\\place',

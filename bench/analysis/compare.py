@@ -14,7 +14,7 @@ from bench.analysis.machines import MachineComparison, compare_hosts
 from bench.analysis.measures import MEASURES, Measure
 from bench.analysis.pairing import Pair, pair_cells
 from bench.analysis.rows import MOVED
-from bench.analysis.stats import CONFIDENCE, MIN_REPEATS, Interval, contrast_interval, sign_interval
+from bench.analysis.stats import MIN_REPEATS, contrast_interval, sign_interval
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,11 +41,13 @@ class Change:
         base: Its value in each trial of the first run that ended ok.
         new: Likewise in the other run.
         change: The new median over the old one, less 1, or of pairs the median of such; of an accuracy, the difference.
-        low: Lower end of the 95 % interval; None for fewer than 3 repeats on either side, or 6 pairs.
+        low: Lower end of the 95 % interval; None for fewer than 3 repeats on either side, or 6 pairs. 0, as the upper
+            end is, where it is identical.
         high: Upper end.
         verdict: Better or worse; the same where the interval holds 0, or the change is too small to matter; unknown
             without an interval.
         paired: Whether each value of one side was taken in turn with one of the other.
+        is_identical: Whether each seed gave the very same on both sides.
         yardstick: The cell whose values they were divided by first, those of each machine by its own; empty for none.
     """
 
@@ -57,6 +59,7 @@ class Change:
     high: float | None
     verdict: Verdict
     paired: bool
+    is_identical: bool = False
     yardstick: str = ""
 
     @property
@@ -67,11 +70,6 @@ class Change:
             return "identical"
         words = {"better": measure.better, "worse": measure.worse, "same": "same within noise"}
         return words.get(self.verdict, "too few repeats to tell")
-
-    @property
-    def is_identical(self) -> bool:
-        """Whether nothing at all changed, so that there is no interval to either side."""
-        return self.low == self.high == 0.0
 
     @property
     def least_repeats(self) -> int:
@@ -223,21 +221,25 @@ class _Sides:
 
     def values(self, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """What was measured in the trials that ended ok; where they are paired, of the seeds that both have."""
-        base, new = self._by_seed(measure)
+        base, new = self._by_seed(measure.columns)
         if self.paired:
             common = [seed for seed in base if seed in new]
             return tuple(base[seed] for seed in common), tuple(new[seed] for seed in common)
         return tuple(base.values()), tuple(new.values())
 
-    def repeats_itself(self, measure: Measure) -> bool:
-        """Whether each of the seeds that both have gave the very same again; false for too few of them."""
-        base, new = self._by_seed(measure)
-        common = base.keys() & new.keys()
-        return len(common) >= MIN_REPEATS and all(base[seed] == new[seed] for seed in common)
+    def is_identical(self, measure: Measure) -> bool:
+        """Whether both ran the same seeds, enough of them, and each gave the very same, down to its loss.
 
-    def _by_seed(self, measure: Measure) -> tuple[dict[int, float], dict[int, float]]:
+        A seed fixes weights and order, so the same work comes to the same. That alone would be no proof of it: what
+        learns nothing, or all there is, has one accuracy whatever it does.
+        """
+        base, new = self._by_seed(measure.columns)
+        losses = self._by_seed((measure.loss,)) if measure.loss else ({}, {})
+        return len(base) >= MIN_REPEATS and base == new and base.keys() == losses[0].keys() and losses[0] == losses[1]
+
+    def _by_seed(self, columns: Sequence[str]) -> tuple[dict[int, float], dict[int, float]]:
         sides = [[row for row in rows if row["status"] == "ok"] for rows in (self.base, self.new)]
-        for column in measure.columns:  # the same one on both sides: another one is another quantity
+        for column in columns:  # the same one on both sides: another one is another quantity
             base, new = ({row["seed"]: float(row[column]) for row in rows if row[column] is not None} for rows in sides)
             if base and new:
                 break
@@ -337,15 +339,15 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         if min(map(min, samples)) <= 0:  # a ratio to nothing
             return None
         samples = [tuple(map(math.log, sample)) for sample in samples]
-    interval: Interval | None
-    if measure.is_share and both.repeats_itself(measure):  # a seed fixes weights and order: the work is the same
-        interval, estimate = Interval(estimate=0.0, low=0.0, high=0.0, confidence=CONFIDENCE, repeats=len(base)), 0.0
-    elif both.paired:
+    if both.paired:
         differences = [theirs - ours for theirs, ours in zip(*samples, strict=True)]
         interval, estimate = sign_interval(differences), median(differences)
     else:
         interval = contrast_interval(samples, weights)
         estimate = sum(weight * median(sample) for weight, sample in zip(weights, samples, strict=True))
+    is_identical = not both.paired and both.is_identical(measure)
+    if is_identical and interval is not None:  # seeds scatter, and these did so alike
+        interval = replace(interval, low=0.0, high=0.0)
     ends = None if interval is None else (told(interval.low), told(interval.high))
     return Change(
         measure=measure.name,
@@ -356,6 +358,7 @@ def _change(both: _Sides, measure: Measure, yardstick: _Sides | None) -> Change 
         high=ends[1] if ends else None,
         verdict=_verdict(measure, told(estimate), ends, paired=both.paired),
         paired=both.paired,
+        is_identical=is_identical,
         yardstick="" if yardstick is None else yardstick.pair.base.label,
     )
 

@@ -26,6 +26,7 @@ class Measure:
         is_share: Whether it is a share of 1 whose differences are told in percentage points; of others the ratio is.
         needs_machine: Whether it tells something of the machine as well as of what was run on it.
         is_extra: Whether it is shown only where it is asked for.
+        loss: Of an accuracy, the column of a loss that is the same again where the work was; empty for others.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Measure:
     is_share: bool = False
     needs_machine: bool = True
     is_extra: bool = False
+    loss: str = ""
 
     def of(self, row: Row) -> float | None:
         """Its value in a row of the trials' table; None where it was not measured."""
@@ -58,6 +60,7 @@ def _share(name: str, column: str, *, is_extra: bool = False) -> Measure:
         is_share=True,
         needs_machine=False,
         is_extra=is_extra,
+        loss="test_loss",
     )
 
 

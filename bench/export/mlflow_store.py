@@ -58,7 +58,7 @@ def write(source: Source, out: Path) -> list[Path]:
         OSError: The place does not take them.
     """
     store = out.resolve() / "mlflow.db"
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells each table that it makes
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it tells each table, and of a failure twice
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of how it uses SQLAlchemy
         try:

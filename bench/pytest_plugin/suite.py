@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from pathlib import Path
@@ -54,10 +53,6 @@ class WorkerClock:
     def advance(self, seconds: float) -> None:
         """Something took so long."""
         self._now_s += seconds
-
-
-class _NothingTimedError(Exception):
-    """What pytest-benchmark is told instead of a time."""
 
 
 def collect(session: pytest.Session) -> Iterator[pytest.Item]:
@@ -154,13 +149,12 @@ def _refused(status: str, reason: str) -> Callable[[BenchmarkFixture], None]:
 
 
 def _end_in_use(benchmark: BenchmarkFixture) -> None:
-    """Use the fixture without a result: of one that nobody used it warns, which a project may have made an error."""
+    """Use the fixture without a result: of one that nobody used it warns, which a project may have made an error.
 
-    def nothing() -> None:
-        raise _NothingTimedError
-
-    with contextlib.suppress(_NothingTimedError):
-        benchmark.pedantic(nothing)
+    An empty result would be worse: what is saved of it is what a later session is compared with.
+    """
+    benchmark.disabled = True
+    benchmark.pedantic(lambda: None)
 
 
 def _rounds(round_s: float, config: pytest.Config) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench.config import PRESETS
+from bench.config import PRESETS, merge
 from bench.report.format import plain
 from bench.report.tuning import about_setting, measured_words, setting_words
 
@@ -61,7 +61,9 @@ def _said(run: Run, cell: Cell) -> dict[str, Any]:
     """What the run asked for beyond its preset, with the setting in place of what was tuned."""
     config = run.config
     asked = _builtins(config)
-    preset = _builtins(PRESETS[config.preset])
+    # A preset's limits are for its own data set: what it means is what it comes to with the one that was named.
+    named = merge({"preset": config.preset, "dataset": config.dataset})
+    preset = _builtins(named) | {"dataset": PRESETS[config.preset].dataset}
     beyond = {name: value for name, value in asked.items() if value != preset.get(name) and name not in _LEFT_OUT}
     model = config.model[0]
     place = cell.model.path if model.endswith(".py") else model

@@ -13,7 +13,7 @@ from bench.report.labels import cell_labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.analysis.compare import Comparison
+    from bench.analysis.compare import Change, Comparison
     from bench.analysis.gate import Judgement
     from bench.records import Cell, RunData
 
@@ -36,6 +36,10 @@ def comparison_json(comparisons: Sequence[Comparison], judgements: Sequence[Judg
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
+def _change(change: Change) -> dict[str, Any]:
+    return asdict(change) | {"least_repeats": change.least_repeats, "says": change.word}
+
+
 def _run(comparison: Comparison) -> dict[str, Any]:
     labels = label_cells(comparison)
     return {
@@ -51,7 +55,7 @@ def _run(comparison: Comparison) -> dict[str, Any]:
                 "not_compared": dict(cell.refused),
                 "base_statuses": list(cell.base_statuses),
                 "new_statuses": list(cell.new_statuses),
-                "measures": [asdict(change) | {"says": change.word} for change in cell.changes],
+                "measures": [_change(change) for change in cell.changes],
             }
             for cell in comparison.cells
         ],

@@ -36,7 +36,8 @@ CLOCK = (
     "(datum.value % 60 ? ' ' + format(datum.value % 60, '~r') + ' s' : '') : "
     "datum.value < 86400 ? floor(datum.value / 3600) + ' h' + "
     "(datum.value % 3600 ? ' ' + format(datum.value % 3600 / 60, '~r') + ' min' : '') : "
-    "format(datum.value / 86400, '~r') + ' d'"
+    "floor(datum.value / 86400) + ' d' + "
+    "(datum.value % 86400 ? ' ' + format(datum.value % 86400 / 3600, '~r') + ' h' : '')"
 )
 
 
@@ -56,7 +57,8 @@ def time_unit(longest_s: float) -> tuple[float, str]:
 def _ticks(low: float, high: float) -> list[float]:
     ticks = [tick for tick in _TICKS_S if low <= tick <= high]
     if len(ticks) < _FEWEST_TICKS:
-        step = max(size for size in _STEPS_S if (high - low) / size >= _FEWEST_TICKS)
+        fitting = (size for size in _STEPS_S if (high - low) / size >= _FEWEST_TICKS)
+        step = max(fitting, default=(high - low) / _FEWEST_TICKS)
         first, last = math.ceil(low / step), math.floor(high / step)
         return [round(number * step, 12) for number in range(first, last + 1)]
     return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]
