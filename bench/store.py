@@ -24,6 +24,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from bench.errors import StoreError
+from bench.new_folder import new_folder
 from bench.peaks import DevicePeak
 from bench.records import SCHEMA, Event, Result, Run, RunData, Sample, Trial, TrialData
 
@@ -149,14 +150,8 @@ class RunFolder:
             StoreError: There is one already, or the place cannot be written.
         """
         folder = cls(path)
-        with _storing(path):
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                raise StoreError(
-                    f"{path} is there already; choose another --name, or go on with it by --resume {path}"
-                ) from None
-        try:
+        instead = f"choose another --name, or go on with it by --resume {path}"
+        with _storing(path), new_folder(path, instead=instead):
             for trial in run.trials:
                 folder.trial(trial.key).create(trial)
             for result in refused:
@@ -165,9 +160,6 @@ class RunFolder:
                 fill(folder)
             # Last: a folder with a run.json is whole, and what was refused stays refused.
             write_atomically(folder.file, encode_pretty(run))
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)  # nothing could open it
-            raise
         return folder
 
     @classmethod

@@ -38,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     "probes": {"config", "recipe", "record", "records"},
     "timings": {"record", "records"},
     "tuning": {"config", "recipe", "records"},
-    "store": TYPES | {"peaks"},
+    "new_folder": {"errors"},
+    "store": TYPES | {"peaks", "new_folder"},
     "reference": TYPES | {"schedule", "store"},
     "downloads": {"errors"},
     "weights": {"errors", "record", "downloads"},
@@ -58,7 +59,7 @@ ROOMS: dict[str, set[str]] = {
     | {"timings", "schedule", "probes", "peaks", "private", "store", "catalog", "data", "downloads", "weights"},
     "cli": TYPES
     | {"config", "private", "store", "catalog", "data", "hardware", "meter", "matrix", "analysis", "report", "launch"}
-    | {"reference", "tuning", "weights", "export"},
+    | {"reference", "tuning", "weights", "export", "new_folder"},
     "__init__": {"analysis"},
     "__main__": {"errors", "cli"},
 }

@@ -298,16 +298,9 @@ def test_a_models_parts_are_ordinary_results(project) -> None:
 @pytest.mark.skipif(bool(detect_gpus().gpus), reason="this machine has a GPU")
 def test_a_device_that_is_not_there_is_skipped_with_its_reason(project) -> None:
     """`--bench-device all` names what the machine has; what of it cannot be used is told, and fails nothing."""
-    asked_for = (
-        "--bench-model",
-        "mine.py",
-        "--bench-device",
-        "all",
-        "--bench-part",
-        "prediction",
-        "--benchmark-autosave",
-    )
-    done = session(project, *asked_for, *UNUSED_IS_AN_ERROR, "-k", "gpu", "-rs", plugins=(PLUGIN, BENCHMARK))
+    asked_for = ("--bench-model", "mine.py", "--bench-device", "all", "--bench-part", "prediction")
+    how = (*UNUSED_IS_AN_ERROR, "-k", "gpu", "-rs", "--benchmark-autosave")
+    done = session(project, *asked_for, *how, plugins=(PLUGIN, BENCHMARK))
     assert done.returncode == 0, done.stdout
     assert "1 skipped" in done.stdout
     assert not list(project.glob(".benchmarks/*/*"))  # of nothing: a later session would be compared with it

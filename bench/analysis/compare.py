@@ -233,9 +233,11 @@ class _Sides:
         A seed fixes weights and order, so the same work comes to the same. That alone would be no proof of it: what
         learns nothing, or all there is, has one accuracy whatever it does.
         """
+        if not measure.loss:
+            return False
         base, new = self._by_seed(measure.columns)
-        losses = self._by_seed((measure.loss,)) if measure.loss else ({}, {})
-        return len(base) >= MIN_REPEATS and base == new and base.keys() == losses[0].keys() and losses[0] == losses[1]
+        base_loss, new_loss = self._by_seed((measure.loss,))
+        return len(base) >= MIN_REPEATS and base == new and base.keys() == base_loss.keys() and base_loss == new_loss
 
     def _by_seed(self, columns: Sequence[str]) -> tuple[dict[int, float], dict[int, float]]:
         sides = [[row for row in rows if row["status"] == "ok"] for rows in (self.base, self.new)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 FORMAT_HELP = (
     "tensorboard, mlflow, pytest-benchmark, dawnbench, github-action-benchmark or prometheus; comma list, repeatable."
 )
+INSTEAD = "remove it, or choose another --out"
 
 
 def export(
@@ -25,6 +25,7 @@ def export(
     from bench.errors import StoreError
     from bench.export.formats import FORMATS, check, writer
     from bench.export.source import read_source
+    from bench.new_folder import new_folder
 
     writers = {name: writer(name) for name in words(to)}  # all of them first: nothing is written for half of a wish
     source = read_source(folder)
@@ -32,18 +33,14 @@ def export(
     for name, place in places.items():
         check(name, source)
         if place.exists():
-            raise StoreError(f"{place} is there already; remove it, or choose another --out")
+            raise StoreError(f"{place} is there already; {INSTEAD}")
     terminal = console()
     for name, write in writers.items():
         place = places[name]
         try:
-            place.mkdir(parents=True)
-            written = write(source, place)
-        except BaseException as error:
-            shutil.rmtree(place, ignore_errors=True)  # half of it would be in the way of the next try
-            if isinstance(error, OSError):
-                why = error.strerror or error
-                raise StoreError(f"{place} cannot be written: {why}; choose another --out") from error
-            raise
+            with new_folder(place, instead=INSTEAD):
+                written = write(source, place)
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written: {error.strerror or error}; choose another --out") from error
         opens = FORMATS[name].opens.format(out=place, file=written[0])
         terminal.print(f"{name}: wrote {place}; {opens}", soft_wrap=True)

@@ -107,10 +107,10 @@ def _table(columns: Sequence[Column], *, is_last_wide: bool = False) -> Table:
     """A table as wide as its texts; the last column, if it is text, may then take what is left of the console."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        width = None if is_last_wide and column is columns[-1] else NAME_WIDTH
         if column.is_number:
             table.add_column(Text(column.heading.replace(" ", "\n")), justify="right", no_wrap=True)
         else:
+            width = None if is_last_wide and column is columns[-1] else NAME_WIDTH
             table.add_column(Text(column.heading), max_width=width, overflow="fold")
     for row, texts in enumerate(zip(*(column.texts for column in columns), strict=True)):
         styles = [_STYLES[column.tone(row)] for column in columns]
